@@ -1,1 +1,22 @@
+//! The database: one small [`Db`]/[`Tx`] over PostgreSQL and SQLite, embedded migrations, and the
+//! gapless [`streams`] on which every delivery of Matrixon stands.
 #![forbid(unsafe_code)]
+
+pub mod config;
+mod db;
+mod error;
+mod macros;
+pub mod migrations;
+pub mod stats;
+pub mod streams;
+
+pub use config::Config;
+pub use db::{Db, Ex, Tx};
+pub use error::StoreError;
+pub use sqlx;
+
+/// Used by the macros; not part of the API.
+#[doc(hidden)]
+pub mod private {
+    pub use crate::db::timed;
+}

@@ -1,0 +1,195 @@
+//! Pools and transactions over PostgreSQL and SQLite.
+
+use std::{
+    future::Future,
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use sqlx::{
+    ConnectOptions, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::{Config, StoreError};
+
+/// Anything that can run a statement, in one of the two dialects.
+#[derive(Debug)]
+pub enum Ex<P, S> {
+    Pg(P),
+    Sqlite(S),
+}
+
+/// The database of a process. Cloning shares the pools.
+#[derive(Clone, Debug)]
+pub enum Db {
+    Pg(PgPool),
+    /// SQLite has one writer at a time: `write` is a pool of one connection.
+    Sqlite { read: SqlitePool, write: SqlitePool },
+}
+
+/// One transaction, ended by [`Tx::commit`]; dropping it rolls back.
+#[derive(Debug)]
+pub enum Tx {
+    Pg(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+impl Db {
+    /// Opens the pools. The database need not answer yet with PostgreSQL: a process starts and reports "not ready".
+    pub async fn connect(config: &Config) -> Result<Self, StoreError> {
+        if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
+            Self::connect_postgres(config)
+        } else if config.url.starts_with("sqlite:") {
+            Self::connect_sqlite(config).await
+        } else {
+            Err(StoreError::Setup(
+                "database.url must begin with `postgres://` or `sqlite:`; see `matrixon config generate`".to_owned(),
+            ))
+        }
+    }
+
+    fn connect_postgres(config: &Config) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(&config.url)
+            .map_err(|error| StoreError::Setup(format!("database.url cannot be read: {error}")))?
+            .application_name("matrixon")
+            .statement_cache_capacity(512)
+            // A frozen process must not hold the row lock of a stream for ever.
+            .options([("idle_in_transaction_session_timeout", "5s"), ("statement_timeout", "30s"), ("jit", "off")])
+            .log_statements(tracing::log::LevelFilter::Off)
+            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+        let pool = PgPoolOptions::new()
+            .max_connections(config.max_connections)
+            .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
+            .idle_timeout(Duration::from_secs(300))
+            // A busy connection is known to work; one that rested may have died with the server meanwhile.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > Duration::from_secs(1) {
+                        sqlx::Connection::ping(connection).await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self::Pg(pool))
+    }
+
+    async fn connect_sqlite(config: &Config) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(&config.url)
+            .map_err(|error| StoreError::Setup(format!("database.url cannot be read: {error}")))?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL: an acknowledged commit is on the disk, as with PostgreSQL.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(10))
+            .pragma("cache_size", "-4096")
+            .pragma("wal_autocheckpoint", "4000")
+            .statement_cache_capacity(256)
+            .log_statements(tracing::log::LevelFilter::Off)
+            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+        let pool = |connections: u32| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms.max(10_000)))
+                .test_before_acquire(false)
+        };
+        let write = pool(1).connect_with(options.clone()).await.map_err(|error| {
+            StoreError::Setup(format!("cannot open the database {}: {error}", config.url))
+        })?;
+        let read = pool(config.max_connections.clamp(2, 4)).connect_lazy_with(options.create_if_missing(false));
+        Ok(Self::Sqlite { read, write })
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        matches!(self, Self::Pg(_))
+    }
+
+    /// For statements that only read. PostgreSQL: may later be a replica.
+    pub fn read(&self) -> Ex<&PgPool, &SqlitePool> {
+        match self {
+            Self::Pg(pool) => Ex::Pg(pool),
+            Self::Sqlite { read, .. } => Ex::Sqlite(read),
+        }
+    }
+
+    /// For single statements that write (`… returning` too).
+    pub fn write(&self) -> Ex<&PgPool, &SqlitePool> {
+        match self {
+            Self::Pg(pool) => Ex::Pg(pool),
+            Self::Sqlite { write, .. } => Ex::Sqlite(write),
+        }
+    }
+
+    /// Begins a transaction that will write. SQLite takes the write lock at once, so that it never has to upgrade.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Pg(pool) => Tx::Pg(timed("begin", pool.begin()).await?),
+            Self::Sqlite { write, .. } => Tx::Sqlite(timed("begin", write.begin_with("BEGIN IMMEDIATE")).await?),
+        })
+    }
+
+    /// Does the database answer?
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        crate::sql!(self.read(), fetch_one as (i32,), "select 1").map(|_| ())
+    }
+
+    /// Connections (in use, idle), for metrics.
+    pub fn connections(&self) -> (usize, usize) {
+        let (size, idle) = match self {
+            Self::Pg(pool) => (pool.size() as usize, pool.num_idle()),
+            Self::Sqlite { read, write } => {
+                ((read.size() + write.size()) as usize, read.num_idle() + write.num_idle())
+            }
+        };
+        (size.saturating_sub(idle), idle)
+    }
+
+    pub async fn close(&self) {
+        match self {
+            Self::Pg(pool) => pool.close().await,
+            Self::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+        }
+    }
+}
+
+impl Tx {
+    pub fn ex(&mut self) -> Ex<&mut PgConnection, &mut SqliteConnection> {
+        match self {
+            Self::Pg(tx) => Ex::Pg(&mut **tx),
+            Self::Sqlite(tx) => Ex::Sqlite(&mut **tx),
+        }
+    }
+
+    /// An error here means *unknown*: the commit may have happened. Callers answer 503 and rely on transaction ids.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Pg(tx) => timed("commit", tx.commit()).await,
+            Self::Sqlite(tx) => timed("commit", tx.commit()).await,
+        }
+    }
+
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        match self {
+            Self::Pg(tx) => timed("rollback", tx.rollback()).await,
+            Self::Sqlite(tx) => timed("rollback", tx.rollback()).await,
+        }
+    }
+}
+
+/// Counts a statement and its time for the request it belongs to, under a span for the trace.
+pub async fn timed<T>(
+    statement: &'static str,
+    run: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, StoreError> {
+    use tracing::Instrument as _;
+    let started = Instant::now();
+    let result = run.instrument(tracing::debug_span!("db.query", db.statement = statement)).await;
+    matrixon_runtime::query_stats::record(started.elapsed());
+    result.map_err(StoreError::from)
+}

@@ -1,0 +1,172 @@
+//! Schema migrations, embedded in the binary. They only expand (docs/operations: versions N and N-1 run side by side).
+
+use std::time::Duration;
+
+use sqlx::Executor as _;
+use tokio::time::sleep;
+
+use crate::{Db, Ex, StoreError, Tx, exec, sql};
+
+struct Migration {
+    version: i64,
+    name: &'static str,
+    postgres: &'static str,
+    sqlite: &'static str,
+}
+
+static MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
+
+/// The oldest schema that this binary works with.
+pub const SCHEMA_MIN: i64 = 4;
+
+/// PostgreSQL advisory lock that serialises migrators ("mxmi").
+const ADVISORY_LOCK: i64 = 0x6d78_6d69;
+
+/// A first line of this text runs a migration outside a transaction (`create index concurrently`).
+const NO_TRANSACTION: &str = "-- no-transaction";
+
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub version: i64,
+    pub name: &'static str,
+    pub applied_ms: Option<i64>,
+}
+
+/// The schema version that this binary brings.
+pub fn latest() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+/// The schema version of the database; 0 for an empty one.
+pub async fn current(db: &Db) -> Result<i64, StoreError> {
+    if !table_exists(db).await? {
+        return Ok(0);
+    }
+    let (version,) = sql!(db.read(), fetch_one as (i64,), "select coalesce(max(version), 0) from schema_migrations")?;
+    Ok(version)
+}
+
+/// Refuses a schema that is too old for this binary. A newer one is fine: migrations only expand.
+pub async fn check(db: &Db) -> Result<i64, StoreError> {
+    let version = current(db).await?;
+    if version < SCHEMA_MIN {
+        return Err(StoreError::Setup(format!(
+            "the database has schema version {version}, this binary needs at least {SCHEMA_MIN}: run `matrixon database migrate`"
+        )));
+    }
+    Ok(version)
+}
+
+/// Applies what is pending and tells how many that were.
+pub async fn migrate(db: &Db) -> Result<usize, StoreError> {
+    create_table(db).await?;
+    let mut applied = 0;
+    for migration in MIGRATIONS {
+        if is_applied(db, migration.version).await? {
+            continue;
+        }
+        let mut tries = 0;
+        loop {
+            match apply(db, migration).await {
+                Ok(true) => {
+                    applied += 1;
+                    tracing::info!(version = migration.version, name = migration.name, "migration applied");
+                    break;
+                }
+                Ok(false) => break,
+                // another migrator holds the lock, or a busy table made lock_timeout strike
+                Err(StoreError::Retry(_)) if tries < 100 => {
+                    tries += 1;
+                    sleep(Duration::from_millis(100 * tries.min(10))).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(applied)
+}
+
+pub async fn status(db: &Db) -> Result<Vec<Status>, StoreError> {
+    let rows = if table_exists(db).await? {
+        sql!(db.read(), fetch_all as (i64, i64), "select version, applied_ms from schema_migrations")?
+    } else {
+        Vec::new()
+    };
+    let applied = |version| rows.iter().find(|row| row.0 == version).map(|row| row.1);
+    Ok(MIGRATIONS
+        .iter()
+        .map(|m| Status { version: m.version, name: m.name, applied_ms: applied(m.version) })
+        .collect())
+}
+
+async fn table_exists(db: &Db) -> Result<bool, StoreError> {
+    let (count,) = sql!(
+        db.read(), fetch_one as (i64,),
+        pg: "select count(*) from information_schema.tables where table_schema = current_schema() and table_name = 'schema_migrations'",
+        lite: "select count(*) from sqlite_master where type = 'table' and name = 'schema_migrations'"
+    )?;
+    Ok(count > 0)
+}
+
+async fn create_table(db: &Db) -> Result<(), StoreError> {
+    if table_exists(db).await? {
+        return Ok(());
+    }
+    let text = "create table if not exists schema_migrations (version bigint primary key, name text not null, applied_ms bigint not null)";
+    match exec!(db.write(), text) {
+        // two migrators at once: PostgreSQL's "if not exists" may still collide in its catalogue
+        Err(StoreError::UniqueViolation { .. }) => Ok(()),
+        result => result.map(|_| ()),
+    }
+}
+
+async fn is_applied(db: &Db, version: i64) -> Result<bool, StoreError> {
+    let row = sql!(db.read(), fetch_optional as (i64,), "select version from schema_migrations where version = $1", version)?;
+    Ok(row.is_some())
+}
+
+/// False: another migrator was faster.
+async fn apply(db: &Db, migration: &Migration) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
+    if let Tx::Pg(pg) = &mut tx {
+        let (locked,): (bool,) = sqlx::query_as("select pg_try_advisory_xact_lock($1)")
+            .bind(ADVISORY_LOCK)
+            .fetch_one(&mut **pg)
+            .await?;
+        if !locked {
+            return Err(StoreError::Retry("another migration is running".to_owned()));
+        }
+        pg.execute("set local lock_timeout = '2s'; set local statement_timeout = 0").await?;
+    }
+    let row = sql!(tx.ex(), fetch_optional as (i64,), "select version from schema_migrations where version = $1", migration.version)?;
+    if row.is_some() {
+        return Ok(false);
+    }
+    let text = if db.is_postgres() { migration.postgres } else { migration.sqlite };
+    if text.starts_with(NO_TRANSACTION) {
+        run_text(db.write(), text).await?;
+    } else {
+        match tx.ex() {
+            Ex::Pg(connection) => connection.execute(sqlx::raw_sql(text)).await.map(|_| ()),
+            Ex::Sqlite(connection) => connection.execute(sqlx::raw_sql(text)).await.map(|_| ()),
+        }?;
+    }
+    let now_ms = matrixon_runtime::clock::Clock::default().now_ms();
+    exec!(
+        tx.ex(),
+        "insert into schema_migrations (version, name, applied_ms) values ($1, $2, $3)",
+        migration.version,
+        migration.name,
+        now_ms
+    )?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn run_text(ex: Ex<&sqlx::PgPool, &sqlx::SqlitePool>, text: &'static str) -> Result<(), StoreError> {
+    match ex {
+        Ex::Pg(pool) => pool.execute(sqlx::raw_sql(text)).await.map(|_| ()),
+        Ex::Sqlite(pool) => pool.execute(sqlx::raw_sql(text)).await.map(|_| ()),
+    }?;
+    Ok(())
+}

@@ -1,0 +1,206 @@
+//! Group commit: many appends, one transaction.
+
+use std::{future::Future, sync::Arc};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Db, StoreError, Tx};
+
+/// Writes one stream (or several that always change together).
+pub trait StreamWriter: Send + Sync + 'static {
+    type Item: Send + Sync + 'static;
+    /// What an accepted item gets back, such as its position.
+    type Done: Send + Sync + 'static;
+    /// Why an item drops out of its batch while its neighbours go on, such as "the room has moved on".
+    type Refusal: Send + Sync + 'static;
+
+    /// Writes the items in the given order and returns one verdict an item. Takes positions by [`Tx::advance`]
+    /// (or the same `update`) as its last step. An `Err` rolls everything back; unless the database is away, the items are then tried singly.
+    fn write(
+        &self,
+        tx: &mut Tx,
+        items: &[Self::Item],
+    ) -> impl Future<Output = Result<Vec<Result<Self::Done, Self::Refusal>>, StoreError>> + Send;
+
+    /// Called after COMMIT and before the callers get their answers: ring the bell. Must not block.
+    fn committed(&self, items: &[Self::Item], verdicts: &[Result<Self::Done, Self::Refusal>]);
+
+    /// Rough size of an item, to bound a batch.
+    fn bytes(&self, item: &Self::Item) -> usize;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError<R> {
+    #[error("the append was refused")]
+    Refused(R),
+    /// Rolled back; or, when the connection was lost during COMMIT, unknown.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+    #[error("the process is shutting down")]
+    Closed,
+}
+
+/// Bounds of the queue and of one batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub queued_items: usize,
+    pub batch_items: usize,
+    pub batch_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queued_items: 4096, batch_items: 256, batch_bytes: 4 << 20 }
+    }
+}
+
+type Reply<W> = oneshot::Sender<Result<<W as StreamWriter>::Done, AppendError<<W as StreamWriter>::Refusal>>>;
+
+struct Queued<W: StreamWriter> {
+    item: W::Item,
+    reply: Reply<W>,
+}
+
+/// A handle on the queue of one writer. Its task ends, after what is queued, when the last handle is dropped.
+pub struct Appender<W: StreamWriter> {
+    queue: mpsc::Sender<Queued<W>>,
+}
+
+impl<W: StreamWriter> Clone for Appender<W> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone() }
+    }
+}
+
+/// The outcome of an append that is already queued.
+pub struct Pending<W: StreamWriter>(oneshot::Receiver<Result<W::Done, AppendError<W::Refusal>>>);
+
+impl<W: StreamWriter> Pending<W> {
+    pub async fn wait(self) -> Result<W::Done, AppendError<W::Refusal>> {
+        self.0.await.unwrap_or(Err(AppendError::Closed))
+    }
+}
+
+impl<W: StreamWriter> Appender<W> {
+    pub fn spawn(db: Db, writer: W, limits: Limits) -> Self {
+        let (queue, receiver) = mpsc::channel(limits.queued_items);
+        tokio::spawn(Committer { db, writer, limits, receiver, carried: None }.run());
+        Self { queue }
+    }
+
+    /// Appends and returns when it is committed (or refused).
+    pub async fn append(&self, item: W::Item) -> Result<W::Done, AppendError<W::Refusal>> {
+        self.enqueue(item).await?.wait().await
+    }
+
+    /// Takes a place in the queue; batches keep this order. Waits only while the queue is full.
+    pub async fn enqueue(&self, item: W::Item) -> Result<Pending<W>, AppendError<W::Refusal>> {
+        let (reply, receiver) = oneshot::channel();
+        self.queue.send(Queued { item, reply }).await.map_err(|_| AppendError::Closed)?;
+        Ok(Pending(receiver))
+    }
+}
+
+struct Committer<W: StreamWriter> {
+    db: Db,
+    writer: W,
+    limits: Limits,
+    receiver: mpsc::Receiver<Queued<W>>,
+    /// Did not fit in the last batch.
+    carried: Option<Queued<W>>,
+}
+
+impl<W: StreamWriter> Committer<W> {
+    async fn run(mut self) {
+        while let Some((items, replies)) = self.gather().await {
+            self.commit(items, replies).await;
+        }
+    }
+
+    /// Everything that queued up while the last commit was in flight, within the limits. Waits only for the first.
+    async fn gather(&mut self) -> Option<(Vec<W::Item>, Vec<Reply<W>>)> {
+        let first = match self.carried.take() {
+            Some(queued) => queued,
+            None => self.receiver.recv().await?,
+        };
+        let mut bytes = self.writer.bytes(&first.item);
+        let (mut items, mut replies) = (vec![first.item], vec![first.reply]);
+        while items.len() < self.limits.batch_items {
+            let Ok(next) = self.receiver.try_recv() else { break };
+            bytes += self.writer.bytes(&next.item);
+            if bytes > self.limits.batch_bytes {
+                self.carried = Some(next);
+                break;
+            }
+            items.push(next.item);
+            replies.push(next.reply);
+        }
+        Some((items, replies))
+    }
+
+    async fn commit(&self, items: Vec<W::Item>, replies: Vec<Reply<W>>) {
+        match self.transact(&items).await {
+            Ok(verdicts) => {
+                self.writer.committed(&items, &verdicts);
+                for (reply, verdict) in replies.into_iter().zip(verdicts) {
+                    // nobody waits any more: committed all the same
+                    let _gone = reply.send(verdict.map_err(AppendError::Refused));
+                }
+            }
+            Err(Failure { error, begun: true }) if items.len() > 1 && !error.is_unavailable() => {
+                tracing::warn!(items = items.len(), error = %error, "batch refused by the database, trying its items singly");
+                for (item, reply) in items.into_iter().zip(replies) {
+                    Box::pin(self.commit(vec![item], vec![reply])).await;
+                }
+            }
+            Err(Failure { error, .. }) => {
+                let error = Arc::new(error);
+                for reply in replies {
+                    let _gone = reply.send(Err(AppendError::Store(Arc::clone(&error))));
+                }
+            }
+        }
+    }
+
+    async fn transact(&self, items: &[W::Item]) -> Result<Vec<Result<W::Done, W::Refusal>>, Failure> {
+        let mut tries = 0;
+        loop {
+            match self.try_transact(items).await {
+                Err(Failure { error: StoreError::Retry(reason), .. }) if tries < 5 => {
+                    tries += 1;
+                    tracing::debug!(tries, reason, "transaction runs again");
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_transact(&self, items: &[W::Item]) -> Result<Vec<Result<W::Done, W::Refusal>>, Failure> {
+        let mut tx = self.db.begin().await.map_err(|error| Failure { error, begun: false })?;
+        let verdicts = self.writer.write(&mut tx, items).await.map_err(|error| Failure { error, begun: true })?;
+        debug_assert_eq!(verdicts.len(), items.len(), "one verdict an item");
+        if verdicts.iter().all(Result::is_err) {
+            // nothing to keep, so no fsync to pay for; a failed rollback is a dropped connection, which rolls back too
+            if let Err(error) = tx.rollback().await {
+                tracing::debug!(%error, "rollback failed");
+            }
+            return Ok(verdicts);
+        }
+        // A lost connection here means unknown. Running it again could append twice, so it is reported, not retried.
+        tx.commit().await.map_err(|error| Failure { error: unknown(error), begun: true })?;
+        Ok(verdicts)
+    }
+}
+
+struct Failure {
+    error: StoreError,
+    begun: bool,
+}
+
+/// Only a definite answer of the database says that a COMMIT did not happen.
+fn unknown(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Other(error) => StoreError::Unavailable(format!("commit: {error}")),
+        error => error,
+    }
+}
