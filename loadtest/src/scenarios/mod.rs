@@ -1,0 +1,47 @@
+//! What can be measured, one file a scenario.
+
+mod accounts;
+mod fanout;
+mod idle;
+mod rooms;
+mod send;
+mod sync;
+
+use clap::Subcommand;
+
+use crate::{measure::Report, target::Target};
+
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum Scenario {
+    /// Messages as fast as they are acknowledged.
+    Send(send::Args),
+    /// Messages at a steady rate to members who long-poll: latency from the send to each receiver, each message exactly once.
+    Fanout(fanout::Args),
+    /// `/sync` with a token and nothing new.
+    SyncIncremental(sync::IncrementalArgs),
+    /// `/sync` without a token.
+    SyncInitial(sync::InitialArgs),
+    /// Password logins.
+    Login(accounts::Args),
+    /// Joins of public rooms.
+    Join(rooms::Args),
+    /// New rooms.
+    CreateRoom(rooms::Args),
+    /// Long polls that nothing happens to, and sends beside them.
+    Idle(idle::Args),
+}
+
+impl Scenario {
+    pub(crate) async fn run(&self, target: &Target) -> anyhow::Result<Report> {
+        match self {
+            Self::Send(args) => send::run(target, args).await,
+            Self::Fanout(args) => fanout::run(target, args).await,
+            Self::SyncIncremental(args) => sync::incremental(target, args).await,
+            Self::SyncInitial(args) => sync::initial(target, args).await,
+            Self::Login(args) => accounts::login(target, args).await,
+            Self::Join(args) => rooms::join(target, args).await,
+            Self::CreateRoom(args) => rooms::create(target, args).await,
+            Self::Idle(args) => idle::run(target, args).await,
+        }
+    }
+}
