@@ -1,1 +1,106 @@
+//! Everything per user: /sync, filters, account data, receipts, typing; later to-device messages, push and presence.
+//!
+//! `live/` follows the streams and holds what is new in memory, `streams/` gathers from it what one client has not seen,
+//! `response/` writes that as JSON, `poll.rs` waits when there is nothing, `store/` is SQL.
 #![forbid(unsafe_code)]
+
+mod account_data;
+mod append;
+pub mod config;
+mod error;
+mod filter;
+mod filters;
+mod http;
+mod json;
+mod live;
+mod load;
+mod metrics;
+mod poll;
+mod receipts;
+mod response;
+mod state;
+mod store;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod token;
+mod typing;
+
+use std::sync::Arc;
+
+use matrixon_bus::Bus;
+use matrixon_cache::Cache;
+use matrixon_http::{RouteInfo, Verifier};
+use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
+use matrixon_store::{
+    Db,
+    streams::{Appender, Limits},
+};
+use tokio::task::JoinSet;
+
+pub use self::config::Config;
+use self::{
+    append::{AccountDataWriter, Bellman, ReceiptWriter},
+    live::{Live, memory::MemoryLimits, pump},
+    state::{Shared, Sync},
+};
+
+/// What this service is built from.
+pub struct Deps {
+    pub db: Db,
+    pub cache: Cache,
+    pub bus: Bus,
+    pub clock: Clock,
+    pub verifier: Verifier,
+    pub shutdown: Shutdown,
+}
+
+/// The running service: its HTTP slice for the cluster listener.
+pub struct Service {
+    pub router: axum::Router,
+    /// End when the process has stopped.
+    pub tasks: JoinSet<()>,
+    live: Arc<Live>,
+}
+
+impl Service {
+    /// For readiness: does memory follow the streams closely?
+    pub fn caught_up(&self) -> impl Fn() -> bool + Clone + Send + std::marker::Sync + 'static {
+        let live = self.live.clone();
+        move || live.is_caught_up()
+    }
+}
+
+/// The routes of this service, for the gateway's table.
+pub fn routes() -> Vec<RouteInfo> {
+    http::routes().table()
+}
+
+/// Starts following the streams. The database need not answer yet: requests wait for it, then get 503.
+pub fn build(config: &Config, deps: Deps) -> Service {
+    let Deps { db, cache, bus, clock, verifier, shutdown } = deps;
+    let limits = MemoryLimits { tail_bytes: config.tail_bytes, warm_bytes: config.room_cache_bytes };
+    let live = Live::new(db.clone(), clock.clone(), limits);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(pump::run(live.clone(), bus.clone(), cache.clone(), limits, shutdown.clone()));
+    tasks.spawn(pump::beat(live.clone(), bus.clone(), config.clone(), shutdown.clone()));
+    let bellman = || Bellman { bus: bus.clone(), live: live.clone() };
+    let receipts = Appender::spawn(db.clone(), ReceiptWriter(bellman()), Limits::default());
+    let account_data = Appender::spawn(db.clone(), AccountDataWriter(bellman()), Limits::default());
+    let (filters, sent_members) = state::memos();
+    let shared = Shared {
+        live: live.clone(),
+        db,
+        cache,
+        bus,
+        clock,
+        config: config.clone(),
+        shutdown,
+        receipts,
+        account_data,
+        filters,
+        sent_members,
+        loaders: state::loaders(),
+    };
+    Service { router: http::routes().into_router(Sync(Arc::new(shared)), verifier), tasks, live }
+}

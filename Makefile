@@ -1,0 +1,66 @@
+# Everything a person or the CI does here. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/matrixon/target
+
+CARGO ?= cargo
+RELEASE := $(CARGO_TARGET_DIR)/release
+# the program under test; set MATRIXON_BIN to try another build
+MATRIXON_BIN ?= $(RELEASE)/matrixon
+CLUSTER_BIN := $(RELEASE)/matrixon-cluster
+
+# make cluster: where it lives, processes of each role, further options, what to do to it
+DIR ?= /tmp/mx
+REPLICAS ?=
+ARGS ?=
+CMD ?= status
+# make soak: for how many seconds
+SOAK ?= 3600
+
+.PHONY: help run build test lint fmt bench soak cluster cluster-ctl cluster-down
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+run: ## The homeserver as one process on SQLite, in ./data (ARGS: more arguments)
+	@exec $(CARGO) run --release --package matrixon --bin matrixon -- serve $(ARGS)
+
+build: ## The release binaries of the server and of the development cluster
+	@$(CARGO) build --release --package matrixon --package matrixon-testkit --bins
+
+fmt: ## Format the sources
+	@$(CARGO) fmt --all
+
+lint: ## Formatting and clippy, warnings are errors
+	@$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+test: ## All there is to check: lints, tests in both topologies, foreign clients (installs what is missing)
+	@.ci/install
+	$(MAKE) lint
+	$(CARGO) test --workspace --no-run
+	.ci/clients
+	$(CARGO) test --workspace
+
+bench: build ## A short load test of both topologies with a report (OUT: where; PEERS: servers to compare with; ARGS)
+	@$(CARGO) build --release --package matrixon-loadtest
+	MATRIXON_BIN="$(MATRIXON_BIN)" .ci/bench $(ARGS)
+
+soak: build ## A random process killed every 3 s under load, for SOAK seconds (3600): nothing lost, nothing doubled
+	@MATRIXON_SOAK_SECONDS="$(SOAK)" $(CARGO) test --release --package matrixon --test faults -- random_kills
+
+cluster: build ## Start a development cluster: DIR, REPLICAS, ARGS="--topology … --set … --replicas role=N --profile load"
+	@MATRIXON_BIN="$(MATRIXON_BIN)" $(CLUSTER_BIN) up --dir "$(DIR)" $(if $(REPLICAS),--replicas $(REPLICAS)) $(ARGS)
+
+cluster-ctl: $(CLUSTER_BIN) ## DIR, CMD="status | kill ROLE INDEX | stop ROLE INDEX | start ROLE INDEX" (also postgres, redis, nats)
+	@$(CLUSTER_BIN) ctl --dir "$(DIR)" $(CMD)
+
+cluster-down: $(CLUSTER_BIN) ## End the cluster in DIR, whatever state it is in; its files stay
+	@$(CLUSTER_BIN) down --dir "$(DIR)"
+
+$(CLUSTER_BIN):
+	@$(CARGO) build --release --package matrixon-testkit --bins

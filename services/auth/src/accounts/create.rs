@@ -1,0 +1,122 @@
+//! Making an account, exactly once however often its request is tried.
+
+use matrixon_http::RequestMeta;
+use matrixon_store::Tx;
+use ruma::OwnedUserId;
+
+use super::localpart;
+use crate::{
+    error::AuthError,
+    sessions::{
+        login::owned_user_id,
+        revocations,
+        start::{DeviceWish, Session, start_session},
+    },
+    state::Auth,
+    store::{
+        registration_tokens,
+        users::{self, NewUser, UserRow},
+    },
+};
+
+/// A registration whose authentication is complete.
+pub(crate) struct NewAccount {
+    /// None: any name will do.
+    pub username: Option<String>,
+    pub password_hash: String,
+    pub registration_token: Option<String>,
+    /// None: no log-in wished.
+    pub device: Option<DeviceWish>,
+}
+
+/// `M_USER_IN_USE` ← somebody else has the name · [`AuthError::RegistrationTokenSpent`] ← the token's last use is gone
+pub(crate) async fn create_account(
+    auth: &Auth,
+    new: NewAccount,
+    meta: &RequestMeta,
+) -> Result<(OwnedUserId, Option<Session>), AuthError> {
+    let user_id = match &new.username {
+        Some(username) => localpart::build_user_id(username, &auth.server_name)?,
+        None => localpart::generate_user_id(&auth.server_name)?,
+    };
+    let mut tx = auth.db.begin().await?;
+    let account = insert_account(auth, &mut tx, &user_id, &new, meta).await?;
+    match new.device {
+        None => {
+            tx.commit().await?;
+            Ok((user_id, None))
+        }
+        Some(device) => {
+            let holder = (account, user_id.clone());
+            let (session, revoked) = start_session(auth, &mut tx, holder, device, meta).await?;
+            revocations::commit(auth, tx, revoked.into_iter().collect()).await?;
+            Ok((user_id, Some(session)))
+        }
+    }
+}
+
+async fn insert_account(
+    auth: &Auth,
+    tx: &mut Tx,
+    user_id: &OwnedUserId,
+    new: &NewAccount,
+    meta: &RequestMeta,
+) -> Result<i64, AuthError> {
+    let now_ms = auth.clock.now_ms();
+    let mut admin = false;
+    // The token first: its row lock puts the registrations that share it into a queue.
+    if let Some(token) = &new.registration_token {
+        admin = registration_tokens::use_token(tx, token, now_ms).await?.ok_or(AuthError::RegistrationTokenSpent)?;
+    }
+    let row = NewUser {
+        user_id: user_id.as_str(),
+        password_hash: Some(&new.password_hash),
+        admin,
+        displayname: Some(user_id.localpart()),
+        created_ts: now_ms,
+        created_by_request: request_key(meta),
+    };
+    let account = users::insert_user(tx, &row).await?.ok_or(AuthError::UserInUse)?;
+    if admin {
+        registration_tokens::delete_bootstrap_token(tx).await?;
+    }
+    Ok(account)
+}
+
+/// The account that an earlier attempt at this request made, and a session for it.
+pub(crate) async fn resume_account(
+    auth: &Auth,
+    device: Option<DeviceWish>,
+    meta: &RequestMeta,
+) -> Result<Option<(OwnedUserId, Option<Session>)>, AuthError> {
+    let Some(user) = find_created_by(auth, meta).await? else { return Ok(None) };
+    let user_id = owned_user_id(&user)?;
+    let Some(device) = device else { return Ok(Some((user_id, None))) };
+    let mut tx = auth.db.begin().await?;
+    let (session, revoked) = start_session(auth, &mut tx, (user.id, user_id.clone()), device, meta).await?;
+    revocations::commit(auth, tx, revoked.into_iter().collect()).await?;
+    Ok(Some((user_id, Some(session))))
+}
+
+/// `M_INVALID_USERNAME` ← see [`localpart::build_user_id`] · `M_USER_IN_USE` ← taken
+pub(crate) async fn check_available(auth: &Auth, username: &str) -> Result<(), AuthError> {
+    let user_id = localpart::build_user_id(username, &auth.server_name)?;
+    match users::find_user(&auth.db, user_id.as_str()).await? {
+        Some(_) => Err(AuthError::UserInUse),
+        None => Ok(()),
+    }
+}
+
+async fn find_created_by(auth: &Auth, meta: &RequestMeta) -> Result<Option<UserRow>, AuthError> {
+    match request_key(meta) {
+        Some(request) => Ok(users::find_user_created_by(&auth.db, request).await?),
+        None => Ok(None),
+    }
+}
+
+/// Longer keys than this would not fit an index.
+const MAX_KEY_BYTES: usize = 255;
+
+fn request_key(meta: &RequestMeta) -> Option<&str> {
+    Some(meta.idempotency_key.as_str()).filter(|key| !key.is_empty() && key.len() <= MAX_KEY_BYTES)
+}

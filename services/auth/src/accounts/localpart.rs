@@ -1,0 +1,86 @@
+//! The user ids that may be registered.
+
+use matrixon_runtime::random;
+use ruma::{OwnedUserId, ServerName};
+
+use crate::error::AuthError;
+
+/// Characters of a localpart that we choose: 36^12 of them.
+const GENERATED_CHARS: usize = 12;
+const MAX_USER_ID_BYTES: usize = 255;
+
+/// Maps a wished username onto a user id: capitals become small letters, everything else must fit the grammar.
+/// `M_INVALID_USERNAME` ← empty, too long, a character outside `a-z0-9._=-/+`, or a leading `_` (kept for bridges)
+pub(crate) fn build_user_id(username: &str, server_name: &ServerName) -> Result<OwnedUserId, AuthError> {
+    let localpart = username.to_ascii_lowercase();
+    if localpart.is_empty() {
+        return Err(AuthError::InvalidUsername("a username cannot be empty"));
+    }
+    if localpart.starts_with('_') {
+        return Err(AuthError::InvalidUsername("a username cannot begin with an underscore"));
+    }
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'=' | b'-' | b'/' | b'+');
+    if !localpart.bytes().all(allowed) {
+        return Err(AuthError::InvalidUsername("a username consists of the characters a-z, 0-9 and ._=-/+"));
+    }
+    let user_id = format!("@{localpart}:{server_name}");
+    if user_id.len() > MAX_USER_ID_BYTES {
+        return Err(AuthError::InvalidUsername("a user id has at most 255 bytes"));
+    }
+    OwnedUserId::try_from(user_id).map_err(|_| AuthError::InvalidUsername("this does not make a user id"))
+}
+
+/// A user id for who does not care.
+pub(crate) fn generate_user_id(server_name: &ServerName) -> Result<OwnedUserId, AuthError> {
+    build_user_id(&random::id(GENERATED_CHARS), server_name)
+}
+
+/// The account that a log-in names: a localpart or a full user id, in any case. None: surely not one of ours.
+pub(crate) fn find_named(name: &str, server_name: &ServerName) -> Option<OwnedUserId> {
+    let localpart = match name.strip_prefix('@') {
+        Some(rest) => rest.strip_suffix(server_name.as_str())?.strip_suffix(':')?,
+        None => name,
+    };
+    let user_id = OwnedUserId::try_from(format!("@{}:{server_name}", localpart.to_ascii_lowercase())).ok()?;
+    (user_id.as_str().len() <= MAX_USER_ID_BYTES).then_some(user_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use ruma::server_name;
+
+    use super::*;
+
+    #[test]
+    fn usernames() {
+        let server = server_name!("example.org");
+        assert_eq!(build_user_id("Alice", server).unwrap(), "@alice:example.org");
+        assert_eq!(build_user_id("a.b_c=d-e/f+1", server).unwrap(), "@a.b_c=d-e/f+1:example.org");
+        for bad in ["", "_bridge", "é", "a b", "a:b", "@a", "a\0b", "ａ", "a\u{202e}b"] {
+            assert!(matches!(build_user_id(bad, server), Err(AuthError::InvalidUsername(_))), "{bad:?}");
+        }
+        assert!(build_user_id(&"a".repeat(255 - 13), server).is_ok());
+        assert!(build_user_id(&"a".repeat(255 - 12), server).is_err());
+    }
+
+    #[test]
+    fn names_of_log_ins() {
+        let server = server_name!("example.org");
+        assert_eq!(find_named("Alice", server).unwrap(), "@alice:example.org");
+        assert_eq!(find_named("@ALICE:example.org", server).unwrap(), "@alice:example.org");
+        for bad in ["", "@alice:elsewhere.org", "@alice", "a:b", "a\0", &"x".repeat(300)] {
+            let found = find_named(bad, server);
+            assert!(found.is_none() || bad.is_empty(), "{bad:?} gives {found:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_accepted_is_strictly_valid(username in "\\PC{0,300}") {
+            if let Ok(user_id) = build_user_id(&username, server_name!("example.org")) {
+                prop_assert!(user_id.validate_strict().is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the auth service refuses, and how a client sees it.
+
+use http::StatusCode;
+use matrixon_http::MatrixError;
+use matrixon_store::StoreError;
+
+use crate::uia::Challenge;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    #[error("this user id is taken")]
+    UserInUse,
+    #[error("{0}")]
+    InvalidUsername(&'static str),
+    #[error("registration is not open on this server")]
+    RegistrationClosed,
+    #[error("this server has no guest accounts")]
+    NoGuests,
+    #[error("the registration token is not valid any more")]
+    RegistrationTokenSpent,
+    #[error("Invalid username or password")]
+    InvalidCredentials,
+    #[error("this account has been deactivated")]
+    UserDeactivated,
+    #[error("{0}")]
+    WeakPassword(String),
+    #[error("this server does not know this type of log-in")]
+    UnknownLoginType,
+    #[error("the token is unknown or has ended")]
+    UnknownToken { soft_logout: bool },
+    #[error("no such device")]
+    UnknownDevice,
+    #[error("no such profile")]
+    UnknownProfile,
+    #[error("no such user: {0}")]
+    UnknownUser(String),
+    #[error("{0}")]
+    Forbidden(&'static str),
+    #[error("{0}")]
+    InvalidParam(String),
+    #[error("{0}")]
+    MissingParam(&'static str),
+    #[error("{0}")]
+    TooLarge(&'static str),
+    #[error("user-interactive authentication is needed")]
+    Challenge(Box<Challenge>),
+    #[error("too many passwords are being checked")]
+    Busy,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// How long a client waits when the password queue is full.
+const BUSY_RETRY_MS: u64 = 2_000;
+
+impl From<AuthError> for MatrixError {
+    fn from(error: AuthError) -> Self {
+        let message = error.to_string();
+        match error {
+            AuthError::UserInUse => Self::user_in_use(),
+            AuthError::InvalidUsername(_) => Self::invalid_username(message),
+            AuthError::RegistrationClosed
+            | AuthError::NoGuests
+            | AuthError::InvalidCredentials
+            | AuthError::Forbidden(_) => Self::forbidden(message),
+            AuthError::RegistrationTokenSpent => Self::unauthorized(message),
+            AuthError::UserDeactivated => Self::user_deactivated(),
+            AuthError::WeakPassword(_) => Self::weak_password(message),
+            AuthError::UnknownLoginType => Self::unknown(StatusCode::BAD_REQUEST, message),
+            AuthError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
+            AuthError::UnknownDevice | AuthError::UnknownProfile | AuthError::UnknownUser(_) => {
+                Self::not_found(message)
+            }
+            AuthError::InvalidParam(_) => Self::invalid_param(message),
+            AuthError::MissingParam(_) => Self::missing_param(message),
+            AuthError::TooLarge(_) => Self::new(StatusCode::BAD_REQUEST, "M_TOO_LARGE", message),
+            AuthError::Challenge(challenge) => (*challenge).into(),
+            AuthError::Busy => Self::limit_exceeded(BUSY_RETRY_MS),
+            AuthError::Store(error) if error.is_unavailable() || matches!(error, StoreError::Retry(_)) => {
+                tracing::warn!(%error, "the database refuses work");
+                Self::unavailable()
+            }
+            AuthError::Store(_) | AuthError::Internal(_) => {
+                tracing::error!(error = message, "request failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<AuthError> for tonic::Status {
+    fn from(error: AuthError) -> Self {
+        MatrixError::from(error).into()
+    }
+}

@@ -1,0 +1,29 @@
+//! `GET /_matrix/client/*/capabilities` —
+//! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3capabilities>
+//!
+//! Everything is said, the defaults of the specification too.
+
+use axum::extract::State;
+use bytes::Bytes;
+use matrixon_http::{Matrix, MatrixError, RawJson, UserAuth};
+use ruma::api::client::discovery::get_capabilities::v3;
+use serde_json::json;
+
+use crate::state::Auth;
+
+#[tracing::instrument(name = "auth.http.discovery.get_capabilities", skip_all)]
+pub(crate) async fn handler(State(_): State<Auth>, _: Matrix<v3::Request, UserAuth>) -> Result<RawJson, MatrixError> {
+    let capabilities = json!({ "capabilities": {
+        "m.change_password": { "enabled": true },
+        "m.room_versions": {
+            "default": "12",
+            "available": { "10": "stable", "11": "stable", "12": "stable" },
+        },
+        "m.set_displayname": { "enabled": true },
+        "m.set_avatar_url": { "enabled": true },
+        "m.profile_fields": { "enabled": true, "allowed": ["displayname", "avatar_url"] },
+        "m.3pid_changes": { "enabled": false },
+        "m.get_login_token": { "enabled": false },
+    } });
+    Ok(RawJson(Bytes::from(capabilities.to_string())))
+}

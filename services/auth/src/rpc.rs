@@ -1,0 +1,43 @@
+//! The gRPC service of `proto/auth/v1`.
+
+mod authenticate;
+mod get_profiles;
+mod list_revocations;
+
+use matrixon_proto::auth::v1::{
+    AuthenticateRequest, AuthenticateResponse, GetProfilesRequest, GetProfilesResponse, ListRevocationsRequest,
+    ListRevocationsResponse,
+    auth_server::{Auth as AuthRpc, AuthServer},
+};
+use tonic::{Request, Response, Status};
+
+use crate::state::Auth;
+
+/// To be merged into the router of the cluster listener.
+pub(crate) fn router(auth: Auth) -> axum::Router {
+    tonic::service::Routes::new(AuthServer::new(auth)).into_axum_router()
+}
+
+#[tonic::async_trait]
+impl AuthRpc for Auth {
+    async fn authenticate(
+        &self,
+        request: Request<AuthenticateRequest>,
+    ) -> Result<Response<AuthenticateResponse>, Status> {
+        Ok(Response::new(authenticate::authenticate(self, request.into_inner()).await?))
+    }
+
+    async fn list_revocations(
+        &self,
+        request: Request<ListRevocationsRequest>,
+    ) -> Result<Response<ListRevocationsResponse>, Status> {
+        Ok(Response::new(list_revocations::list_revocations(self, request.into_inner()).await?))
+    }
+
+    async fn get_profiles(
+        &self,
+        request: Request<GetProfilesRequest>,
+    ) -> Result<Response<GetProfilesResponse>, Status> {
+        Ok(Response::new(get_profiles::get_profiles(self, request.into_inner()).await?))
+    }
+}

@@ -1,0 +1,113 @@
+//! Table `users`.
+
+use matrixon_store::{Db, StoreError, Tx, exec, from_row, sql};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UserRow {
+    pub id: i64,
+    pub user_id: String,
+    pub password_hash: Option<String>,
+    pub admin: bool,
+    pub deactivated: bool,
+}
+from_row!(UserRow { id, user_id, password_hash, admin, deactivated });
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProfileRow {
+    pub user_id: String,
+    pub displayname: Option<String>,
+    pub avatar_url: Option<String>,
+}
+from_row!(ProfileRow { user_id, displayname, avatar_url });
+
+#[derive(Clone, Debug)]
+pub(crate) struct NewUser<'a> {
+    pub user_id: &'a str,
+    pub password_hash: Option<&'a str>,
+    pub admin: bool,
+    pub displayname: Option<&'a str>,
+    pub created_ts: i64,
+    pub created_by_request: Option<&'a str>,
+}
+
+/// None: the user id, or the request, already has a row.
+pub(crate) async fn insert_user(tx: &mut Tx, user: &NewUser<'_>) -> Result<Option<i64>, StoreError> {
+    let row = sql!(
+        tx.ex(),
+        fetch_optional as (i64,),
+        "insert into users (user_id, password_hash, admin, displayname, created_ts, created_by_request)
+         values ($1, $2, $3, $4, $5, $6) on conflict do nothing returning id",
+        user.user_id,
+        user.password_hash,
+        user.admin,
+        user.displayname,
+        user.created_ts,
+        user.created_by_request
+    )?;
+    Ok(row.map(|(id,)| id))
+}
+
+pub(crate) async fn find_user(db: &Db, user_id: &str) -> Result<Option<UserRow>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_optional as UserRow,
+        "select id, user_id, password_hash, admin, deactivated from users where user_id = $1",
+        user_id
+    )
+}
+
+/// The account that this very request, in an earlier attempt, created.
+pub(crate) async fn find_user_created_by(db: &Db, request: &str) -> Result<Option<UserRow>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_optional as UserRow,
+        "select id, user_id, password_hash, admin, deactivated from users where created_by_request = $1",
+        request
+    )
+}
+
+pub(crate) async fn any_user(db: &Db) -> Result<bool, StoreError> {
+    Ok(sql!(db.read(), fetch_optional as (i64,), "select id from users limit 1")?.is_some())
+}
+
+/// False: no such user.
+pub(crate) async fn update_password_hash(tx: &mut Tx, user_id: &str, hash: &str) -> Result<bool, StoreError> {
+    Ok(exec!(tx.ex(), "update users set password_hash = $2 where user_id = $1", user_id, hash)? > 0)
+}
+
+/// Renews a hash of an old cost, unless the password was changed meanwhile.
+pub(crate) async fn replace_password_hash(db: &Db, id: i64, old: &str, new: &str) -> Result<(), StoreError> {
+    exec!(db.write(), "update users set password_hash = $3 where id = $1 and password_hash = $2", id, old, new)?;
+    Ok(())
+}
+
+pub(crate) async fn find_profile(db: &Db, user_id: &str) -> Result<Option<ProfileRow>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_optional as ProfileRow,
+        "select user_id, displayname, avatar_url from users where user_id = $1 and not deactivated",
+        user_id
+    )
+}
+
+pub(crate) async fn load_profiles(db: &Db, user_ids: &[String]) -> Result<Vec<ProfileRow>, StoreError> {
+    let list = serde_json::Value::from(user_ids).to_string();
+    sql!(
+        db.read(), fetch_all as ProfileRow,
+        pg: "select user_id, displayname, avatar_url from users
+             where user_id in (select json_array_elements_text($1::json)) and not deactivated",
+        lite: "select user_id, displayname, avatar_url from users
+               where user_id in (select value from json_each($1)) and not deactivated",
+        list.as_str()
+    )
+}
+
+/// False: no such user.
+pub(crate) async fn update_displayname(db: &Db, user_id: &str, displayname: Option<&str>) -> Result<bool, StoreError> {
+    Ok(exec!(db.write(), "update users set displayname = $2 where user_id = $1", user_id, displayname)? > 0)
+}
+
+/// False: no such user.
+pub(crate) async fn update_avatar_url(db: &Db, user_id: &str, avatar_url: Option<&str>) -> Result<bool, StoreError> {
+    Ok(exec!(db.write(), "update users set avatar_url = $2 where user_id = $1", user_id, avatar_url)? > 0)
+}

@@ -1,0 +1,13 @@
+//! The whole service through its router, on SQLite and on a private PostgreSQL.
+
+mod accounts;
+mod admin;
+mod devices;
+mod harness;
+mod outage;
+mod registration;
+mod revocations;
+mod tokens;
+mod uia;
+
+pub(crate) use self::harness::{Harness, on_both};

@@ -1,0 +1,127 @@
+//! One step of user-interactive authentication.
+
+use ruma::{UserId, api::IncomingRequest};
+
+use super::{
+    Challenge, Flow,
+    request::Uia,
+    session::Session,
+    stages::{Failure, Stage},
+};
+use crate::{error::AuthError, state::Auth};
+
+/// What an endpoint asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy<'a> {
+    pub flows: Vec<Flow>,
+    /// Who asks, where somebody is logged in already.
+    pub user: Option<&'a UserId>,
+    /// The client may change its parameters from stage to stage (a username that was taken meanwhile, say).
+    /// Otherwise what is confirmed is what was asked for first.
+    pub params_may_change: bool,
+}
+
+impl<'a> Policy<'a> {
+    /// The requester shows the password of the account again.
+    pub(crate) fn password(user: &'a UserId) -> Self {
+        Self { flows: vec![vec![Stage::Password]], user: Some(user), params_may_change: false }
+    }
+}
+
+/// A completed flow.
+pub(crate) struct Done<R> {
+    pub req: R,
+    /// What was authenticated, for [`reject`].
+    pub operation: String,
+    /// The registration token of the session, still to be counted.
+    pub registration_token: Option<String>,
+}
+
+/// The request, once its flow is complete.
+///
+/// 401 with the flows ← not complete yet, or a stage failed · `M_FORBIDDEN` ← the session is of another operation,
+/// user or body · `M_MISSING_PARAM` ← nothing but `auth` was sent and the session is unknown
+pub(crate) async fn authenticate<R: IncomingRequest>(
+    auth: &Auth,
+    mut request: Uia<R>,
+    policy: &Policy<'_>,
+) -> Result<Done<R>, AuthError> {
+    let dict = request.auth.take().unwrap_or_default();
+    let (mut session, known) = open_session(auth, &request, dict.session.as_deref(), policy).await?;
+    adopt_params(&mut session, &request, known, policy)?;
+    let req = match request.req.take() {
+        Some(req) if !request.params.is_empty() || session.params.is_empty() => req,
+        _ => {
+            request.build(&session.params).map_err(|_| AuthError::MissingParam("the parameters must be sent again"))?
+        }
+    };
+    let Some(stage) = dict.stage.as_deref() else {
+        // a first request, or a client that asks how far it is
+        return Err(challenge(auth, session, policy, None).await);
+    };
+    let in_flows = |stage: &Stage| policy.flows.iter().flatten().any(|known| known == stage);
+    let Some(stage) = Stage::from_name(stage).filter(in_flows) else {
+        let failure = Failure { errcode: "M_UNRECOGNIZED", message: "this stage is in none of the flows" };
+        return Err(challenge(auth, session, policy, Some(failure)).await);
+    };
+    match stage.check(auth, policy.user, &dict.members).await? {
+        Ok(proof) => session.complete(stage, proof),
+        Err(failure) => return Err(challenge(auth, session, policy, Some(failure)).await),
+    }
+    if !session.is_done(&policy.flows) {
+        return Err(challenge(auth, session, policy, None).await);
+    }
+    if known {
+        session.delete(auth).await;
+    }
+    Ok(Done { req, operation: request.operation(), registration_token: session.registration_token })
+}
+
+/// A challenge for what failed only after the last stage, such as a registration token whose last use somebody
+/// else got.
+pub(crate) async fn reject(auth: &Auth, operation: String, policy: &Policy<'_>, failure: Failure) -> AuthError {
+    let session = Session::new(operation, policy.user.map(UserId::as_str));
+    challenge(auth, session, policy, Some(failure)).await
+}
+
+/// The session that the client names, if it is for this operation; a new one if it names none or the cache lost it.
+async fn open_session<R: IncomingRequest>(
+    auth: &Auth,
+    request: &Uia<R>,
+    id: Option<&str>,
+    policy: &Policy<'_>,
+) -> Result<(Session, bool), AuthError> {
+    let operation = request.operation();
+    let user = policy.user.map(UserId::as_str);
+    if let Some(id) = id
+        && let Some(session) = Session::find(auth, id).await
+    {
+        if !session.is_for(&operation, user) {
+            return Err(AuthError::Forbidden("this session was made for another operation"));
+        }
+        return Ok((session, true));
+    }
+    Ok((Session::new(operation, user), false))
+}
+
+fn adopt_params<R>(session: &mut Session, request: &Uia<R>, known: bool, policy: &Policy<'_>) -> Result<(), AuthError> {
+    if request.params.is_empty() {
+        return Ok(());
+    }
+    let changed = known && !session.params.is_empty() && session.params != request.params;
+    if changed && !policy.params_may_change {
+        return Err(AuthError::Forbidden("the operation has changed since the session began"));
+    }
+    session.params.clone_from(&request.params);
+    Ok(())
+}
+
+async fn challenge(auth: &Auth, session: Session, policy: &Policy<'_>, failure: Option<Failure>) -> AuthError {
+    session.save(auth).await;
+    AuthError::Challenge(Box::new(Challenge {
+        flows: policy.flows.clone(),
+        completed: session.completed,
+        session: session.id,
+        failure,
+    }))
+}

@@ -1,0 +1,40 @@
+//! The rules of completing a session, whatever order the stages come in.
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::{Flow, Stage, session::Session, stages::Proof};
+
+const STAGES: [Stage; 3] = [Stage::Dummy, Stage::Password, Stage::RegistrationToken];
+
+fn stages(most: usize) -> impl Strategy<Value = Flow> {
+    vec(select(STAGES.as_slice()), 0..=most)
+}
+
+proptest! {
+    #[test]
+    fn done_means_that_every_stage_of_some_flow_was_completed(flows in vec(stages(3), 0..4), done in stages(6)) {
+        let mut session = Session::new("operation".to_owned(), None);
+        for stage in &done {
+            session.complete(*stage, Proof::default());
+        }
+        let expected = flows.iter().any(|flow| !flow.is_empty() && flow.iter().all(|stage| done.contains(stage)));
+        prop_assert_eq!(session.is_done(&flows), expected);
+    }
+
+    #[test]
+    fn a_session_is_for_one_operation_of_one_user(operation in ".{0,20}", other in ".{0,20}", user in ".{1,20}") {
+        let session = Session::new(operation.clone(), Some(&user));
+        prop_assert!(session.is_for(&operation, Some(&user)));
+        prop_assert_eq!(session.is_for(&other, Some(&user)), other == operation);
+        prop_assert!(!session.is_for(&operation, None));
+    }
+}
+
+#[test]
+fn a_proof_is_kept_by_later_stages() {
+    let mut session = Session::new("operation".to_owned(), None);
+    session.complete(Stage::RegistrationToken, Proof { registration_token: Some("token".to_owned()) });
+    session.complete(Stage::Dummy, Proof::default());
+    assert_eq!(session.registration_token.as_deref(), Some("token"));
+    assert_eq!(session.completed, [Stage::RegistrationToken, Stage::Dummy]);
+}

@@ -1,0 +1,265 @@
+//! One request through the edge: route, identity, limit, body, forward, respond; and one access line.
+
+mod access;
+mod body;
+mod compress;
+mod forward;
+mod headers;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{body::Body, extract::ConnectInfo, response::IntoResponse as _};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use matrixon_http::{Assertion, AuthKind, MatrixError, Signer, UserAuth};
+use matrixon_rpc::{AffinityKey, Peers};
+use matrixon_runtime::{
+    clock::Clock,
+    metrics::http::{Kind, RouteMetrics},
+    random,
+    shutdown::Shutdown,
+    telemetry,
+};
+use tracing::Instrument as _;
+
+use self::{
+    access::AccessEntry,
+    compress::Encoding,
+    forward::{Draft, Outgoing},
+};
+use crate::{
+    address::client_address,
+    config::Config,
+    identity::Identity,
+    limit::Limiter,
+    local::Documents,
+    table::{Match, Route, Table},
+};
+
+/// Which listener a request came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Federation,
+}
+
+/// The service of a public listener: clone it for each connection, serve it with `runtime::serve`.
+#[derive(Clone)]
+pub struct Edge {
+    parts: Arc<Parts>,
+    side: Side,
+}
+
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) table: Table,
+    pub(crate) documents: Documents,
+    pub(crate) identity: Identity,
+    pub(crate) limiter: Limiter,
+    pub(crate) signer: Signer,
+    pub(crate) peers: Peers,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) clock: Clock,
+    pub(crate) unmatched: RouteMetrics,
+}
+
+/// Requests to paths or with methods that nobody knows are one route in the metrics.
+pub(crate) fn unmatched_metrics() -> RouteMetrics {
+    RouteMetrics::new("gateway", "any", access::UNMATCHED, Kind::Short)
+}
+
+impl<B> tower::Service<Request<B>> for Edge
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let edge = self.clone();
+        let request = request.map(Body::new);
+        Box::pin(async move { Ok(edge.serve(request).await) })
+    }
+}
+
+/// What a path and method lead to on this listener.
+enum Target {
+    Route {
+        route: Arc<Route>,
+        path_affinity: Option<AffinityKey>,
+        shorter: bool,
+    },
+    /// Nothing to forward: the answer is known.
+    Answer {
+        name: &'static str,
+        response: Response<Body>,
+    },
+}
+
+impl Edge {
+    pub(crate) fn new(parts: Arc<Parts>, side: Side) -> Self {
+        Self { parts, side }
+    }
+
+    async fn serve(self, request: Request<Body>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let remote = client_address(peer, &head.headers, &self.parts.config.trusted_proxies);
+        let request_id = headers::request_id(&head.headers).unwrap_or_else(|| random::id(16));
+        let mut entry = AccessEntry::new(head.method.clone(), remote, request_id);
+        let encoding = self.encoding(&head);
+        let head_only = head.method == Method::HEAD;
+        let response = match self.target(&head) {
+            Target::Answer { name, response } => {
+                entry.set_name(name);
+                response
+            }
+            Target::Route { route, path_affinity, shorter } => {
+                entry.set_route(route.clone());
+                let timer = route.metrics.start();
+                let span = tracing::info_span!("gateway.request", http.route = %route.info.path, request.id = entry.request_id());
+                telemetry::set_parent(&span, &head.headers);
+                let exchange = Exchange { route: &route, path_affinity, shorter, remote };
+                let answered = self.answer(exchange, head, body, &mut entry).instrument(span).await;
+                let response = answered.unwrap_or_else(error_response);
+                timer.finish(response.status().as_u16());
+                response
+            }
+        };
+        let mut response = compress::compress(response, encoding).await;
+        headers::finish(response.headers_mut(), self.side, entry.request_id());
+        entry.finish(if head_only { headers::without_body(response) } else { response })
+    }
+
+    fn encoding(&self, head: &request::Parts) -> Option<Encoding> {
+        let wanted = self.parts.config.compression && head.method != Method::HEAD;
+        wanted.then(|| Encoding::accepted(&head.headers)).flatten()
+    }
+
+    fn target(&self, head: &request::Parts) -> Target {
+        let path = head.uri.path();
+        if head.method == Method::OPTIONS && self.side == Side::Client {
+            return Target::Answer { name: access::PREFLIGHT, response: headers::preflight() };
+        }
+        if let Some(document) =
+            self.parts.documents.find(path).filter(|one| one.federation || self.side == Side::Client)
+        {
+            let answer = document.answer(&head.method, self.parts.shutdown.draining());
+            let response = answer.map_or_else(error_response, |(status, body)| json_response(status, body));
+            document.metrics.start().finish(response.status().as_u16());
+            return Target::Answer { name: document.path, response };
+        }
+        let matched = if self.serves(path) { self.parts.table.find(&head.method, path) } else { Match::Nothing };
+        let response = match matched {
+            Match::Found { route, path_affinity, shorter } => {
+                return Target::Route { route: route.clone(), path_affinity, shorter };
+            }
+            Match::Methods(methods) => headers::method_not_allowed(&methods),
+            Match::Nothing => MatrixError::unrecognized(StatusCode::NOT_FOUND).into_response(),
+        };
+        self.parts.unmatched.start().finish(response.status().as_u16());
+        Target::Answer { name: access::UNMATCHED, response }
+    }
+
+    /// The federation port is not a second client port.
+    fn serves(&self, path: &str) -> bool {
+        self.side == Side::Client || path.starts_with("/_matrix/federation/") || path.starts_with("/_matrix/key/")
+    }
+
+    async fn answer(
+        &self,
+        exchange: Exchange<'_>,
+        head: request::Parts,
+        body: Body,
+        entry: &mut AccessEntry,
+    ) -> Result<Response<Body>, MatrixError> {
+        // Boxed, so that all it needs is given back before a long poll waits.
+        let outgoing = Box::pin(self.prepare(exchange, head, body, entry)).await?;
+        outgoing.send(&self.parts, entry).await
+    }
+
+    /// Everything before the request may go out.
+    async fn prepare(
+        &self,
+        exchange: Exchange<'_>,
+        head: request::Parts,
+        body: Body,
+        entry: &mut AccessEntry,
+    ) -> Result<Outgoing, MatrixError> {
+        let info = &exchange.route.info;
+        let user = self.identify(info.auth, &head).await?;
+        entry.set_requester(user.as_ref());
+        let user_id = user.as_ref().map(|user| user.user_id.as_str());
+        self.parts.limiter.check(info.limit, user_id, exchange.remote).await?;
+        let body = if head.method == Method::GET || head.method == Method::HEAD {
+            Bytes::new()
+        } else {
+            let limit = info.body_limit.min(self.parts.config.max_body_bytes);
+            body::read(body, &head.headers, limit, self.parts.config.body_timeout_seconds).await?
+        };
+        let affinity = exchange.route.affinity(exchange.path_affinity, user_id);
+        let wait = forward::patience(info.kind, &head.uri, &self.parts.config);
+        let assertion = Assertion {
+            user,
+            remote_addr: Some(exchange.remote),
+            request_id: entry.request_id().to_owned(),
+            idempotency_key: random::id(22),
+            expires_ms: self.parts.clock.now_ms() + forward::assertion_lifetime_ms(wait),
+        };
+        let identity = self.parts.signer.sign(&assertion);
+        let draft = Draft { role: info.role, shorter: exchange.shorter, affinity, identity, wait };
+        draft.complete(info.kind, &head, body)
+    }
+
+    async fn identify(&self, kind: AuthKind, head: &request::Parts) -> Result<Option<UserAuth>, MatrixError> {
+        if kind == AuthKind::None {
+            return Ok(None);
+        }
+        match headers::access_token(head)? {
+            Some(token) => self.parts.identity.resolve(&token).await.map(Some),
+            None if kind == AuthKind::Optional => Ok(None),
+            None => Err(MatrixError::missing_token()),
+        }
+    }
+}
+
+/// A request whose route is known.
+struct Exchange<'a> {
+    route: &'a Arc<Route>,
+    path_affinity: Option<AffinityKey>,
+    shorter: bool,
+    remote: IpAddr,
+}
+
+fn error_response(error: MatrixError) -> Response<Body> {
+    let unread = matches!(error.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+    let mut response = error.into_response();
+    if unread {
+        // The rest of the body is not read, so the connection cannot go on. (HTTP/2 leaves the header out.)
+        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

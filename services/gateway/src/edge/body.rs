@@ -1,0 +1,37 @@
+//! Request bodies are read whole, within a limit and a time: so a service never waits for a client, and a request can be
+//! sent again to another replica.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use matrixon_http::MatrixError;
+use tokio::time::timeout;
+
+/// `M_TOO_LARGE` ← longer than `limit` · 408 `M_UNKNOWN` ← not there in time · 400 `M_UNKNOWN` ← broken off
+pub(super) async fn read(
+    body: Body,
+    headers: &HeaderMap,
+    limit: usize,
+    timeout_seconds: u64,
+) -> Result<Bytes, MatrixError> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let too_large = || MatrixError::too_large(format!("the request's body may have {limit} bytes here"));
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    match timeout(Duration::from_secs(timeout_seconds), Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => {
+            Err(MatrixError::unknown(StatusCode::BAD_REQUEST, "the request's body ended early or is malformed"))
+        }
+        Err(_) => Err(MatrixError::unknown(StatusCode::REQUEST_TIMEOUT, "the request's body did not arrive in time")),
+    }
+}

@@ -1,0 +1,197 @@
+//! The bus between processes: core NATS subjects.
+//!
+//! Three kinds of task: one sender, one forwarder per subscription, and [`control`], which knows when to say `Reset`.
+
+mod control;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{Client, ConnectOptions, ServerAddr, connection::State};
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::{sync::mpsc, task::JoinSet};
+use tracing::{error, warn};
+
+use self::control::{Control, Signals};
+use crate::{BusError, Config, inbox::Inbox, metrics::METRICS};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Two of these unanswered end a connection that hangs.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_RECONNECT_DELAY_MS: u64 = 500;
+/// Commands in the client's own queue: small, because only our queue is accounted in bytes.
+const CLIENT_CAPACITY: usize = 256;
+/// Messages in the client's queue of a subscription, from where a forwarder takes them at once.
+const SUBSCRIPTION_CAPACITY: usize = 8_192;
+/// What a queued message costs beside its payload.
+const OVERHEAD: usize = 128;
+const SEND_BATCH: usize = 256;
+/// Subscriptions not yet seen by [`control`].
+const REGISTRATIONS: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct NatsBus {
+    client: Client,
+    outgoing: mpsc::Sender<Outgoing>,
+    /// Bytes published and not yet written to the socket.
+    queued: Arc<AtomicUsize>,
+    registrations: mpsc::Sender<control::Registration>,
+    send_buffer_bytes: usize,
+    receive_buffer_bytes: usize,
+    /// Sender and control; they end with the bus.
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    subject: String,
+    payload: Bytes,
+}
+
+impl Outgoing {
+    fn cost(&self) -> usize {
+        self.subject.len() + self.payload.len() + OVERHEAD
+    }
+}
+
+impl NatsBus {
+    pub(crate) async fn connect(config: &Config) -> Result<Self, BusError> {
+        let signals = Arc::new(Signals::default());
+        let client = options(config, &signals).connect(parse(&config.url)?).await.map_err(BusError::Client)?;
+        let (outgoing, to_send) = mpsc::channel(config.send_buffer_bytes / OVERHEAD + 1);
+        let (registrations, registered) = mpsc::channel(REGISTRATIONS);
+        let queued = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(send(client.clone(), to_send, Arc::clone(&queued)));
+        tasks.spawn(Control::new(client.clone(), signals, registered).run());
+        Ok(Self {
+            client,
+            outgoing,
+            queued,
+            registrations,
+            send_buffer_bytes: config.send_buffer_bytes,
+            receive_buffer_bytes: config.receive_buffer_bytes,
+            _tasks: tasks,
+        })
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    pub(crate) fn publish(&self, subject: &str, payload: Bytes) {
+        METRICS.published.inc();
+        if !self.is_connected() {
+            METRICS.dropped_disconnected.inc();
+            return;
+        }
+        let message = Outgoing { subject: subject.to_owned(), payload };
+        let cost = message.cost();
+        if self.queued.fetch_add(cost, Ordering::Relaxed) + cost > self.send_buffer_bytes {
+            self.queued.fetch_sub(cost, Ordering::Relaxed);
+            METRICS.dropped_send_buffer.inc();
+        } else if self.outgoing.try_send(message).is_err() {
+            // Not for want of room (the channel holds as many messages as the bytes allow): the runtime ends.
+            METRICS.dropped_disconnected.inc();
+        }
+    }
+
+    /// The queue, and the task that fills it for as long as it is held.
+    pub(crate) fn subscribe(&self, subject: &str) -> (Arc<Inbox>, JoinSet<()>) {
+        let inbox = Arc::new(Inbox::new(self.receive_buffer_bytes));
+        let mut task = JoinSet::new();
+        task.spawn(forward(self.client.clone(), subject.to_owned(), Arc::clone(&inbox), self.registrations.clone()));
+        (inbox, task)
+    }
+}
+
+fn parse(urls: &str) -> Result<Vec<ServerAddr>, BusError> {
+    let parse_one = |url: &str| url.trim().parse::<ServerAddr>().ok().filter(|address| !address.host().is_empty());
+    let addresses = urls.split(',').map(parse_one).collect::<Option<Vec<_>>>();
+    addresses.filter(|_| urls.contains("://")).ok_or_else(|| BusError::Url { url: urls.to_owned() })
+}
+
+fn options(config: &Config, signals: &Arc<Signals>) -> ConnectOptions {
+    let signals = Arc::clone(signals);
+    let options = ConnectOptions::new()
+        .name("matrixon")
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .connection_timeout(CONNECT_TIMEOUT)
+        .ping_interval(PING_INTERVAL)
+        .client_capacity(CLIENT_CAPACITY)
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .reconnect_delay_callback(reconnect_delay)
+        .event_callback(move |event| {
+            signals.take(&event);
+            std::future::ready(())
+        });
+    if config.user.is_empty() {
+        options
+    } else {
+        options.user_and_password(config.user.clone(), config.password.expose().to_owned())
+    }
+}
+
+/// The first attempt at once, then 20, 40, 80 … ms.
+fn reconnect_delay(attempts: usize) -> Duration {
+    let doublings = attempts.saturating_sub(2).min(10) as u32;
+    let delay = if attempts <= 1 { 0 } else { (20_u64 << doublings).min(MAX_RECONNECT_DELAY_MS) };
+    Duration::from_millis(delay)
+}
+
+async fn send(client: Client, mut to_send: mpsc::Receiver<Outgoing>, queued: Arc<AtomicUsize>) {
+    let mut batch = Vec::with_capacity(SEND_BATCH);
+    while to_send.recv_many(&mut batch, SEND_BATCH).await > 0 {
+        let mut cost = 0;
+        for message in batch.drain(..) {
+            cost += message.cost();
+            if client.connection_state() != State::Connected {
+                METRICS.dropped_disconnected.inc();
+                continue;
+            }
+            let Outgoing { subject, payload } = message;
+            if let Err(error) = client.publish(subject.clone(), payload).await {
+                METRICS.dropped_refused.inc();
+                warn!(subject, %error, "bus message refused");
+            }
+        }
+        // Returns when the bytes are with the kernel: only then do they leave the account.
+        if let Err(error) = client.flush().await {
+            warn!(%error, "bus flush failed");
+        }
+        queued.fetch_sub(cost, Ordering::Relaxed);
+    }
+}
+
+async fn forward(
+    client: Client,
+    subject: String,
+    inbox: Arc<Inbox>,
+    registrations: mpsc::Sender<control::Registration>,
+) {
+    let mut messages = match client.subscribe(subject.clone()).await {
+        Ok(messages) => messages,
+        Err(error) => {
+            error!(subject, %error, "bus subscription refused");
+            return;
+        }
+    };
+    // Only now, behind the SUB in the client's queue, may control ask the server whether it is in force.
+    if registrations.send(Arc::downgrade(&inbox)).await.is_err() {
+        return;
+    }
+    let mut last: Arc<str> = subject.into();
+    while let Some(message) = messages.next().await {
+        if *last != *message.subject {
+            last = message.subject.as_str().into();
+        }
+        inbox.push(Arc::clone(&last), message.payload);
+    }
+}

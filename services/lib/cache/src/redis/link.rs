@@ -1,0 +1,167 @@
+//! The connection: made, watched and made again in the background. While there is none, nobody waits for one.
+
+use std::{sync::Arc, time::Duration};
+
+use ::redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, ServerError, aio::MultiplexedConnection, cmd,
+    io::tcp::TcpSettings,
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+use crate::{CacheError, Config, metrics::CONNECTED};
+
+/// A request that has no answer after this has failed, and so has the connection.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
+/// Name resolution, connection and greeting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// An idle connection is tried this often, so that its loss is mended before someone needs it.
+const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+const MAX_RECONNECT_DELAY: Duration = Duration::from_millis(500);
+/// Requests waiting to be written.
+const PIPELINE: usize = 1_024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    state: Mutex<State>,
+    lost: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connection: Option<MultiplexedConnection>,
+    /// Which connection it is, so that a late failure of an old one does not end the new one.
+    generation: u64,
+}
+
+impl Link {
+    pub(crate) fn is_connected(&self) -> bool {
+        self.state.lock().connection.is_some()
+    }
+
+    pub(crate) async fn run<T>(
+        &self,
+        query: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, RedisError>,
+    ) -> Result<T, CacheError> {
+        let (connection, generation) = {
+            let state = self.state.lock();
+            (state.connection.clone().ok_or(CacheError::Unavailable)?, state.generation)
+        };
+        match timeout(RESPONSE_TIMEOUT, query(connection)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) if is_lost(&error) => {
+                self.lose(generation, &error);
+                Err(CacheError::Unavailable)
+            }
+            Ok(Err(error)) => Err(refusal(&error)),
+            Err(elapsed) => {
+                self.lose(generation, &elapsed);
+                Err(CacheError::Unavailable)
+            }
+        }
+    }
+
+    /// One attempt.
+    pub(crate) async fn connect(&self, client: &Client) -> bool {
+        match timeout(CONNECT_TIMEOUT, open(client)).await {
+            Ok(Ok(connection)) => {
+                let mut state = self.state.lock();
+                state.generation += 1;
+                state.connection = Some(connection);
+                CONNECTED.set(1);
+                drop(state);
+                info!("cache connected");
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "cache connection failed");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn lose(&self, generation: u64, error: &dyn std::fmt::Display) {
+        let mut state = self.state.lock();
+        if state.generation == generation && state.connection.take().is_some() {
+            CONNECTED.set(0);
+            drop(state);
+            warn!(%error, "cache disconnected");
+            self.lost.notify_one();
+        }
+    }
+}
+
+pub(crate) async fn keep_connected(client: Client, link: Arc<Link>) {
+    loop {
+        let mut delay = Duration::ZERO;
+        while !link.is_connected() && !link.connect(&client).await {
+            delay = (delay * 2).clamp(Duration::from_millis(20), MAX_RECONNECT_DELAY);
+            sleep(delay).await;
+        }
+        tokio::select! {
+            () = link.lost.notified() => {}
+            () = sleep(PROBE_INTERVAL) => {
+                // A failure is seen by the loop: there is no connection then.
+                let _: Result<(), _> = link.run(async |mut connection| ping(&mut connection).await).await;
+            }
+        }
+    }
+}
+
+pub(crate) fn client(config: &Config) -> Result<Client, CacheError> {
+    let invalid = |_| CacheError::Url { url: config.url.clone() };
+    let info = config.url.as_str().into_connection_info().map_err(invalid)?;
+    let mut settings = info.redis_settings().clone();
+    if !config.user.is_empty() {
+        settings = settings.set_username(&config.user);
+    }
+    if !config.password.is_empty() {
+        settings = settings.set_password(config.password.expose());
+    }
+    let info = info.set_redis_settings(settings).set_tcp_settings(TcpSettings::default().set_nodelay(true));
+    Client::open(info).map_err(invalid)
+}
+
+async fn open(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        // Ours is stricter: it also covers the wait for a place in the pipeline.
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(PIPELINE);
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    // It may be listening and still be loading, or hang.
+    ping(&mut connection).await?;
+    Ok(connection)
+}
+
+async fn ping(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    cmd("PING").query_async(connection).await
+}
+
+/// Is this connection of no more use: broken, or to a Redis that cannot serve?
+fn is_lost(error: &RedisError) -> bool {
+    let cannot_serve = |error: &ServerError| matches!(error.code(), "LOADING" | "READONLY" | "MASTERDOWN");
+    error.is_io_error() || error.is_unrecoverable_error() || server_errors(error).iter().any(cannot_serve)
+}
+
+fn refusal(error: &RedisError) -> CacheError {
+    let is_wrong_type = |error: &ServerError| {
+        let details = error.details().unwrap_or_default();
+        error.code() == "WRONGTYPE" || details.contains("not an integer") || details.contains("would overflow")
+    };
+    if server_errors(error).iter().any(is_wrong_type) {
+        return CacheError::WrongType;
+    }
+    CacheError::Refused(error.to_string())
+}
+
+/// What Redis said: for a transaction perhaps several things.
+fn server_errors(error: &RedisError) -> Vec<ServerError> {
+    let errors = error.clone().into_server_errors();
+    errors.iter().flat_map(|errors| errors.iter().map(|(_, error)| error.clone())).collect()
+}

@@ -1,0 +1,55 @@
+//! Who asks: the typed auth of a handler. A handler that needs a user cannot be registered without one.
+
+use ruma::{OwnedDeviceId, OwnedUserId};
+
+use crate::{assertion::Assertion, error::MatrixError, route::AuthKind};
+
+/// What a handler demands of the requester; the route's [`AuthKind`] follows from the type.
+pub trait Auth: Sized + Send + 'static {
+    const KIND: AuthKind;
+
+    /// `M_MISSING_TOKEN` ← the assertion names no user and one is needed
+    fn from_assertion(assertion: &Assertion) -> Result<Self, MatrixError>;
+}
+
+/// A local user's session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserAuth {
+    pub user_id: OwnedUserId,
+    pub device_id: OwnedDeviceId,
+    pub admin: bool,
+    /// Names the session without giving it away.
+    pub token_sha256: [u8; 32],
+}
+
+/// A session if the request carried a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionalAuth(pub Option<UserAuth>);
+
+/// Anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoAuth;
+
+impl Auth for UserAuth {
+    const KIND: AuthKind = AuthKind::User;
+
+    fn from_assertion(assertion: &Assertion) -> Result<Self, MatrixError> {
+        assertion.user.clone().ok_or_else(MatrixError::missing_token)
+    }
+}
+
+impl Auth for OptionalAuth {
+    const KIND: AuthKind = AuthKind::Optional;
+
+    fn from_assertion(assertion: &Assertion) -> Result<Self, MatrixError> {
+        Ok(Self(assertion.user.clone()))
+    }
+}
+
+impl Auth for NoAuth {
+    const KIND: AuthKind = AuthKind::None;
+
+    fn from_assertion(_: &Assertion) -> Result<Self, MatrixError> {
+        Ok(Self)
+    }
+}

@@ -1,0 +1,91 @@
+//! Keeps the list of a role's replicas: what is written in the configuration, and what DNS says now.
+
+use std::{sync::Arc, time::Duration};
+
+use matrixon_runtime::{role::Role, shutdown::Shutdown};
+use tokio::{
+    select,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Address, Config, replica::members::Members, resolve::Resolver};
+
+/// How long things take; other than the default only in tests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) connect: Duration,
+    pub(crate) probe_interval: Duration,
+    pub(crate) probe_timeout: Duration,
+    pub(crate) backoff_first: Duration,
+    pub(crate) backoff_most: Duration,
+    pub(crate) resolve: Duration,
+    /// How long a call waits for a replica when all are out.
+    pub(crate) patience: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            probe_interval: Duration::from_millis(500),
+            probe_timeout: Duration::from_secs(1),
+            backoff_first: Duration::from_millis(50),
+            backoff_most: Duration::from_secs(1),
+            resolve: Duration::from_secs(5),
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Answers that come faster than this are the same answer.
+const RESOLVE_PAUSE: Duration = Duration::from_millis(250);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `None`: the configuration knows no replica of this role.
+pub(crate) fn start(config: &Config, role: Role, shutdown: &Shutdown, timing: Timing) -> Option<Arc<Members>> {
+    let listed = config.listed(role).to_vec();
+    let name = config.dns_name(role).cloned();
+    if listed.is_empty() && name.is_none() {
+        return None;
+    }
+    let stop = CancellationToken::new();
+    let members = Arc::new(Members::new(role, stop.clone(), timing));
+    members.update(&listed);
+    if let Some(name) = name {
+        match Resolver::new(config.name_server) {
+            Ok(resolver) => {
+                let follow = follow(members.clone(), resolver, name, listed);
+                let stop = stop.clone();
+                tokio::spawn(async move { stop.run_until_cancelled(follow).await });
+            }
+            Err(error) => tracing::error!(%role, %error, "dns cannot be used, only listed replicas are known"),
+        }
+    }
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        shutdown.wait_stopped().await;
+        stop.cancel();
+    });
+    Some(members)
+}
+
+async fn follow(members: Arc<Members>, resolver: Resolver, name: Address, listed: Vec<Address>) {
+    loop {
+        match timeout(RESOLVE_TIMEOUT, resolver.resolve(&name)).await {
+            // An empty answer is a cluster restarting as often as one that is gone: the probes know better.
+            Ok(Ok(found)) if !found.is_empty() => {
+                let all: Vec<Address> = listed.iter().cloned().chain(found).collect();
+                members.update(&all);
+            }
+            Ok(Ok(_)) => tracing::debug!(role = %members.role, %name, "dns name has no addresses"),
+            Ok(Err(error)) => tracing::debug!(role = %members.role, %name, %error, "dns name cannot be resolved"),
+            Err(_) => tracing::debug!(role = %members.role, %name, "dns does not answer"),
+        }
+        sleep(RESOLVE_PAUSE.min(members.timing.resolve)).await;
+        select! {
+            () = sleep(members.timing.resolve.saturating_sub(RESOLVE_PAUSE)) => {}
+            () = members.look.notified() => {}
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! All roles of the cluster as this process sees them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use matrixon_runtime::{role::Role, shutdown::Shutdown};
+use tower::util::BoxCloneSyncService;
+
+use crate::{
+    Config, Rpc,
+    discovery::{self, Timing},
+    dispatch::{Dispatch, Target},
+};
+
+/// One client per role. Cheap to clone; its background tasks end with the process's [`Shutdown`].
+#[derive(Clone)]
+pub struct Peers {
+    roles: Arc<HashMap<Role, Entry>>,
+}
+
+struct Entry {
+    rpc: Rpc,
+    target: Target,
+}
+
+/// What is known of one replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    /// `host:port`, or `local`.
+    pub address: String,
+    pub state: ReplicaState,
+    pub in_flight: usize,
+    pub connections: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaState {
+    /// Not asked yet.
+    Unknown,
+    /// Takes calls.
+    Ready,
+    /// Answers, but does not want new calls.
+    Draining,
+    /// Does not answer.
+    Down,
+}
+
+impl Peers {
+    /// Starts looking for the replicas of every role that does not run in this process. Must be called within a tokio runtime.
+    #[expect(clippy::needless_pass_by_value, reason = "the process hands its life cycle over")]
+    pub fn new(config: Config, locals: HashMap<Role, Rpc>, shutdown: Shutdown) -> Self {
+        Self::with_timing(&config, locals, &shutdown, Timing::default())
+    }
+
+    pub(crate) fn with_timing(
+        config: &Config,
+        mut locals: HashMap<Role, Rpc>,
+        shutdown: &Shutdown,
+        timing: Timing,
+    ) -> Self {
+        let mut roles = HashMap::new();
+        for role in Role::ALL {
+            let target = match locals.remove(&role) {
+                Some(rpc) => Target::Local(rpc),
+                None => discovery::start(config, role, shutdown, timing).map_or(Target::Nowhere, Target::Remote),
+            };
+            let rpc = BoxCloneSyncService::new(Dispatch::new(role, target.clone()));
+            roles.insert(role, Entry { rpc, target });
+        }
+        Self { roles: Arc::new(roles) }
+    }
+
+    /// The client of a role: the role itself where it runs in this process, otherwise its replicas, balanced and retried.
+    pub fn role(&self, role: Role) -> Rpc {
+        self.roles[&role].rpc.clone()
+    }
+
+    /// The known replicas of a role, for status pages. A role that runs here is one replica, `local`, that is always ready.
+    pub fn replicas(&self, role: Role) -> Vec<ReplicaStatus> {
+        match &self.roles[&role].target {
+            Target::Local(_) => vec![ReplicaStatus {
+                address: "local".to_owned(),
+                state: ReplicaState::Ready,
+                in_flight: 0,
+                connections: 0,
+            }],
+            Target::Remote(members) => members.statuses(),
+            Target::Nowhere => Vec::new(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn members(&self, role: Role) -> Arc<crate::replica::members::Members> {
+        match &self.roles[&role].target {
+            Target::Remote(members) => members.clone(),
+            _ => panic!("{role} has no replicas"),
+        }
+    }
+
+    /// The replicas that take calls now.
+    pub fn ready(&self, role: Role) -> Vec<ReplicaStatus> {
+        let mut ready = self.replicas(role);
+        ready.retain(|replica| replica.state == ReplicaState::Ready);
+        ready
+    }
+}

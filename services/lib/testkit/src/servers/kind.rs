@@ -1,0 +1,115 @@
+//! What differs between the three servers: their command line, their way to answer, their way to stop.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Result;
+
+use super::postgres;
+use crate::process::{self, Daemon, Signal};
+
+const START_LIMIT: Duration = Duration::from_mins(1);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// Program, arguments, and the account to run under.
+type CommandLine = (PathBuf, Vec<String>, Option<(u32, u32)>);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    Postgres,
+    Redis,
+    Nats,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Postgres, Self::Redis, Self::Nats];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Nats => "nats",
+        }
+    }
+
+    /// The address to give to clients; `PostgreSQL`'s without a database name.
+    pub fn url(self, port: u16) -> String {
+        match self {
+            Self::Postgres => format!("postgres://postgres@127.0.0.1:{port}"),
+            Self::Redis => format!("redis://127.0.0.1:{port}"),
+            Self::Nats => format!("nats://127.0.0.1:{port}"),
+        }
+    }
+
+    /// Starts the server with its data under `owner` and waits until it answers. Returns its pid.
+    pub(crate) fn start(self, owner: &Path, log: &Path, port: u16) -> Result<u32> {
+        let (program, args, user) = self.command(owner, port)?;
+        let pid = Daemon { program: &program, args: &args, owner, log, user }.spawn()?;
+        process::wait_until_ready(self.as_str(), (pid, owner), log, START_LIMIT, || self.answers(port))?;
+        Ok(pid)
+    }
+
+    fn command(self, owner: &Path, port: u16) -> Result<CommandLine> {
+        let port = port.to_string();
+        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Ok(match self {
+            Self::Postgres => {
+                let data = postgres::prepare(owner)?;
+                let args = words(&["-D", &data.display().to_string(), "-p", &port]);
+                (postgres::program("postgres")?, args, postgres::user()?)
+            }
+            Self::Redis => {
+                let text = format!(
+                    "--port {port} --bind 127.0.0.1 --save  --appendonly no --daemonize no --set-proc-title no --dir"
+                );
+                let mut args: Vec<String> = text.split(' ').map(ToOwned::to_owned).collect();
+                args.push(owner.display().to_string());
+                (process::find_program("redis-server")?, args, None)
+            }
+            Self::Nats => {
+                let args = words(&["--addr", "127.0.0.1", "--port", &port]);
+                (process::find_program("nats-server")?, args, None)
+            }
+        })
+    }
+
+    /// Does the server answer, in its own protocol?
+    fn answers(self, port: u16) -> bool {
+        match self {
+            Self::Postgres => postgres::is_ready(port),
+            Self::Redis => exchange(port, b"PING\r\n").is_some_and(|line| line.starts_with("+PONG")),
+            Self::Nats => exchange(port, b"").is_some_and(|line| line.starts_with("INFO")),
+        }
+    }
+
+    /// Ends the server in its orderly way.
+    pub(crate) fn stop(self, pid: u32, owner: &Path) -> Result<()> {
+        // PostgreSQL: SIGINT is the fast shutdown, SIGTERM would wait for every client to leave.
+        let polite = if self == Self::Postgres { Signal::INT } else { Signal::TERM };
+        process::stop(pid, owner, polite, STOP_LIMIT)
+    }
+
+    /// SIGKILL; for `PostgreSQL` also waits until its orphaned workers are gone, which would else
+    /// keep the next one from starting.
+    pub(crate) fn kill(self, pid: u32, owner: &Path) -> Result<()> {
+        process::kill(pid, owner)?;
+        if self == Self::Postgres {
+            postgres::wait_workers_gone(owner)?;
+        }
+        Ok(())
+    }
+}
+
+fn exchange(port: u16, question: &[u8]) -> Option<String> {
+    let limit = Duration::from_secs(1);
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), limit).ok()?;
+    stream.set_read_timeout(Some(limit)).ok()?;
+    stream.write_all(question).ok()?;
+    let mut line = String::new();
+    BufReader::new(stream.take(64 * 1024)).read_line(&mut line).ok()?;
+    Some(line)
+}

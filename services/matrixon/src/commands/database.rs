@@ -1,0 +1,63 @@
+//! `matrixon database init|migrate|status|stats`
+
+use std::path::Path;
+
+use anyhow::Result;
+use matrixon_store::{Db, migrations, stats};
+
+use super::{block_on, connect, load_settings, show, without_password};
+use crate::{cli::DatabaseCommand, config::load_from, settings::Settings};
+
+pub(crate) fn run(path: Option<&Path>, command: &DatabaseCommand) -> Result<()> {
+    let settings = match command {
+        DatabaseCommand::Init => Settings::prepare(load_from(path)?.0, &[])?,
+        DatabaseCommand::Migrate | DatabaseCommand::Status | DatabaseCommand::Stats => load_settings(path)?,
+    };
+    block_on(async {
+        let db = connect(&settings.config.database).await?;
+        match command {
+            DatabaseCommand::Init => {
+                for (what, path) in &settings.created {
+                    show(format_args!("created the {what} {}", path.display()));
+                }
+                migrate(&db, &settings).await?;
+            }
+            DatabaseCommand::Migrate => migrate(&db, &settings).await?,
+            DatabaseCommand::Status => print_status(&db).await?,
+            DatabaseCommand::Stats => print_stats(&db).await?,
+        }
+        db.close().await;
+        Ok(())
+    })
+}
+
+async fn migrate(db: &Db, settings: &Settings) -> Result<()> {
+    let applied = migrations::migrate(db).await?;
+    let place = without_password(&settings.config.database.url);
+    show(format_args!("{place}: {applied} migrations applied, schema version {}", migrations::current(db).await?));
+    Ok(())
+}
+
+async fn print_status(db: &Db) -> Result<()> {
+    let current = migrations::current(db).await?;
+    show(format_args!(
+        "schema version {current}; this binary brings {} and needs at least {}",
+        migrations::latest(),
+        migrations::SCHEMA_MIN
+    ));
+    for migration in migrations::status(db).await? {
+        let state = if migration.applied_ms.is_some() { "applied" } else { "pending" };
+        show(format_args!("{:04} {:<24} {state}", migration.version, migration.name));
+    }
+    Ok(())
+}
+
+async fn print_stats(db: &Db) -> Result<()> {
+    show(format_args!("{:<32} {:>14} {:>14}", "table", "rows", "bytes"));
+    let tables = stats::tables(db).await?;
+    for table in &tables {
+        show(format_args!("{:<32} {:>14} {:>14}", table.table, table.rows, table.bytes));
+    }
+    show(format_args!("{:<32} {:>14} {:>14}", "all", "", tables.iter().map(|table| table.bytes).sum::<i64>()));
+    Ok(())
+}

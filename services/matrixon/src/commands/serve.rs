@@ -1,0 +1,45 @@
+//! `matrixon serve [ROLE,…]`
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use matrixon_auth::admin::ensure_bootstrap_token;
+use matrixon_runtime::{config::ShutdownConfig, role::Role, telemetry};
+use matrixon_store::Db;
+
+use crate::{compose, config::load_from, settings::Settings};
+
+pub(crate) fn run(path: Option<&Path>, roles: &[Role]) -> Result<()> {
+    let (config, source) = load_from(path)?;
+    let mut settings = Settings::prepare(config, roles)?;
+    let shutdown = &mut settings.config.shutdown;
+    if settings.embedded && source.file().is_none() && *shutdown == ShutdownConfig::default() {
+        // Nobody balances load over a process that was started without a configuration: Ctrl-C may end it at once.
+        shutdown.drain_delay_seconds = 0;
+    }
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let served = runtime.block_on(async {
+        let guard = telemetry::init(&settings.config.telemetry, &settings.service_name())?;
+        compose::serve(settings, path.map(Path::to_owned), guard.level()).await
+    });
+    // What a background task still does must not hold the end up.
+    runtime.shutdown_background();
+    served
+}
+
+/// How to make the first account; nothing once there is one.
+pub(crate) async fn first_account_message(db: &Db) -> Result<Option<String>> {
+    let token = ensure_bootstrap_token(db).await?;
+    Ok(token.map(|token| format!("register the first account, an administrator, with the registration token {token}")))
+}
+
+/// Every connection is a file; the usual soft limit of 1,024 is for programs that use select(2).
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        eprintln!("matrixon: the limit of open files stays at {:?}: {error}", limit.current);
+    }
+}

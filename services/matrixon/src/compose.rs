@@ -1,0 +1,9 @@
+//! Puts a process together: what its roles share, the roles themselves, the ports.
+
+mod base;
+mod late;
+mod ports;
+mod process;
+mod roles;
+
+pub(crate) use process::serve;

@@ -1,0 +1,131 @@
+//! What the roles of a process share.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use matrixon_bus::Bus;
+use matrixon_cache::Cache;
+use matrixon_http::Verifier;
+use matrixon_matrix::keys::parse_signing_key;
+use matrixon_rpc::Peers;
+use matrixon_runtime::{clock::Clock, health::Health, metrics, reload::Reload, role::Role, shutdown::Shutdown};
+use matrixon_store::{Db, migrations};
+use ruma::{OwnedServerName, signatures::Ed25519KeyPair};
+
+use super::late::Late;
+use crate::{
+    commands::connect_migrated,
+    config::{Config, load_from},
+    settings::Settings,
+};
+
+/// How often the pool's gauges are written.
+const POOL_EVERY: Duration = Duration::from_secs(5);
+
+pub(crate) struct Base {
+    pub(crate) settings: Settings,
+    pub(crate) server_name: OwnedServerName,
+    pub(crate) clock: Clock,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) reload: Reload,
+    pub(crate) health: Health,
+    pub(crate) bus: Bus,
+    pub(crate) cache: Cache,
+    pub(crate) peers: Peers,
+    pub(crate) verifier: Verifier,
+    db: Option<Db>,
+    locals: HashMap<Role, Late>,
+    /// The configuration file as given on the command line.
+    path: Option<PathBuf>,
+}
+
+impl Base {
+    pub(crate) async fn connect(settings: Settings, path: Option<PathBuf>, shutdown: Shutdown) -> Result<Self> {
+        let config = &settings.config;
+        let clock = Clock::system();
+        let health = Health::new(shutdown.clone());
+        let db = if settings.needs_database() { Some(connect_migrated(&settings).await?) } else { None };
+        if let Some(db) = &db {
+            watch_database(db, &health, &settings.service_name(), &shutdown);
+        }
+        let locals: HashMap<Role, Late> = settings.roles.iter().map(|role| (*role, Late::new(*role))).collect();
+        let clients = locals.iter().map(|(role, late)| (*role, late.client())).collect();
+        let secrets = &config.cluster;
+        let previous = Some(secrets.previous_secret.expose().as_bytes()).filter(|previous| !previous.is_empty());
+        Ok(Self {
+            server_name: settings.server_name()?,
+            bus: Bus::connect(&config.bus).await?,
+            cache: Cache::connect(&config.cache).await?,
+            peers: Peers::new(config.discovery.clone(), clients, shutdown.clone()),
+            verifier: Verifier::new(secrets.secret.expose().as_bytes(), previous, clock.clone()),
+            reload: Reload::default(),
+            clock,
+            shutdown,
+            health,
+            db,
+            locals,
+            path,
+            settings,
+        })
+    }
+
+    /// The database, for the roles for which [`Settings::needs_database`].
+    pub(crate) fn db(&self) -> Result<Db> {
+        self.db.clone().context("this role has no database")
+    }
+
+    pub(crate) fn signing_key(&self) -> Result<Arc<Ed25519KeyPair>> {
+        Ok(Arc::new(parse_signing_key(&self.settings.signing_key()?)?))
+    }
+
+    /// Where the built role `role` goes, so that the others reach it.
+    pub(crate) fn local(&self, role: Role) -> Option<&Late> {
+        self.locals.get(&role)
+    }
+
+    /// On SIGHUP `apply` gets the configuration as it is then; what it cannot apply stays as it was.
+    pub(crate) fn on_reload(
+        &self,
+        part: &'static str,
+        apply: impl Fn(Config) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        let path = self.path.clone();
+        self.reload.register(part, move || {
+            let (config, _source) = load_from(path.as_deref()).map_err(|error| error.to_string())?;
+            apply(config)
+        });
+    }
+
+    pub(crate) async fn close(&self) {
+        if let Some(db) = &self.db {
+            db.close().await;
+        }
+    }
+}
+
+/// Readiness and gauges of the database.
+fn watch_database(db: &Db, health: &Health, service: &str, shutdown: &Shutdown) {
+    let checked = db.clone();
+    health.check_async("database", move || {
+        let db = checked.clone();
+        async move { db.ping().await.map_err(|error| error.to_string()) }
+    });
+    metrics::gauge("db_schema_version", "The schema version that this binary brings.", &["service"])
+        .with_label_values(&[service])
+        .set(migrations::latest());
+    let connections = metrics::gauge("db_pool_connections", "Connections to the database.", &["service", "state"]);
+    let (used, idle) =
+        (connections.with_label_values(&[service, "used"]), connections.with_label_values(&[service, "idle"]));
+    let (db, shutdown) = (db.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        while !shutdown.stopped() {
+            let (in_use, resting) = db.connections();
+            used.set(in_use as i64);
+            idle.set(resting as i64);
+            tokio::select! {
+                () = tokio::time::sleep(POOL_EVERY) => {}
+                () = shutdown.wait_stopped() => {}
+            }
+        }
+    });
+}

@@ -1,0 +1,105 @@
+//! A process from its first port to its last request.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use axum::{Router, http::StatusCode};
+use matrixon_http::MatrixError;
+use matrixon_rpc::server_router;
+use matrixon_runtime::{
+    health::internal_router,
+    metrics,
+    serve::{self, ServeOptions},
+    shutdown::{Shutdown, run_signals},
+    telemetry::LevelHandle,
+};
+use tokio::task::JoinHandle;
+
+use super::{
+    base::Base,
+    ports::Ports,
+    roles::{self, Roles},
+};
+use crate::{commands::first_account_message, settings::Settings};
+
+/// What role tasks may take to write what is pending, after everything has stopped.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Runs a process until a signal has ended it. `path` is the configuration file as given on the command line.
+pub(crate) async fn serve(settings: Settings, path: Option<PathBuf>, level: LevelHandle) -> Result<()> {
+    let shutdown = Shutdown::new();
+    let ports = Ports::bind(&settings).await?;
+    for role in &settings.roles {
+        metrics::set_build_info(role.as_str(), env!("CARGO_PKG_VERSION"));
+    }
+    let base = Base::connect(settings, path, shutdown.clone()).await?;
+    let Roles { routers, tasks, front } = roles::build(&base).await?;
+    base.on_reload("telemetry.log_level", move |config| {
+        level.set(&config.telemetry.log_level).map_err(|error| error.to_string())
+    });
+
+    let config = &base.settings.config;
+    let service = base.settings.service_name();
+    let tls = config.listen.tls_certificate.is_some();
+    let ready_line = ports.ready_line(base.server_name.as_str(), &service, tls)?;
+    let mut serving = Vec::new();
+    if let (Some(front), Some((client, federation))) = (front, ports.public) {
+        serving.extend(front.serve(client, federation, &shutdown));
+    }
+    let health = base.health.clone();
+    let cluster = server_router(routers, move || health.accepting().is_ok()).fallback(unrecognized);
+    let cluster_options = ServeOptions::cluster("cluster", shutdown.clone());
+    serving.push(tokio::spawn(serve::run(ports.cluster, cluster, cluster_options)));
+    // Probes and metrics answer until the very end, and nobody's request there holds the end up.
+    let internal = axum_serve(ports.internal, internal_router(base.health.clone()), shutdown.clone());
+    serving.push(internal);
+    let signals = tokio::spawn(run_signals(shutdown.clone(), config.shutdown.clone(), base.reload.clone()));
+
+    base.health.set_started();
+    announce(&base, &ready_line).await?;
+    shutdown.wait_stopped().await;
+    finish(serving, tasks).await;
+    base.close().await;
+    signals.await.context("the signal task failed")??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Unknown paths of the cluster port.
+async fn unrecognized() -> MatrixError {
+    MatrixError::unrecognized(StatusCode::NOT_FOUND)
+}
+
+fn axum_serve(listener: tokio::net::TcpListener, router: Router, shutdown: Shutdown) -> JoinHandle<()> {
+    tokio::spawn(serve::run(listener, router, ServeOptions::public("internal", shutdown)))
+}
+
+async fn announce(base: &Base, ready_line: &str) -> Result<()> {
+    let created = base.settings.created.iter().map(|(what, path)| format!("created the {what} {}", path.display()));
+    let mut lines: Vec<String> = created.chain([ready_line.to_owned()]).collect();
+    if base.settings.embedded {
+        lines.extend(first_account_message(&base.db()?).await?);
+    }
+    let text = lines.join("\n") + "\n";
+    let mut out = io::stdout().lock();
+    // A closed standard output is no reason not to serve.
+    let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    Ok(())
+}
+
+async fn finish(serving: Vec<JoinHandle<()>>, tasks: Vec<JoinHandle<()>>) {
+    let all = async {
+        for task in serving.into_iter().chain(tasks) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the process failed");
+            }
+        }
+    };
+    if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        tracing::warn!("background tasks did not end in time");
+    }
+}

@@ -1,0 +1,94 @@
+//! The edge: the two public ports.
+
+use anyhow::Result;
+use matrixon_gateway::{Deps, Service, build as build_gateway, tls::Tls};
+use matrixon_http::RouteInfo;
+use matrixon_runtime::{
+    serve::{self, Accept, HttpService, ServeOptions},
+    shutdown::Shutdown,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::Base;
+
+/// The built gateway and how its ports speak.
+pub(crate) struct Front {
+    service: Service,
+    tls: Option<Tls>,
+}
+
+pub(crate) async fn build(base: &Base) -> Result<Front> {
+    let config = &base.settings.config;
+    let deps = Deps {
+        peers: base.peers.clone(),
+        bus: base.bus.clone(),
+        cache: base.cache.clone(),
+        routes: routes(),
+        cluster: config.cluster.clone(),
+        server: config.server.clone(),
+        shutdown: base.shutdown.clone(),
+        clock: base.clock.clone(),
+    };
+    let service = build_gateway(&config.gateway, deps).await?;
+    let set_rate_limits = service.rate_limits_setter();
+    base.on_reload("gateway.rate_limits", move |config| {
+        set_rate_limits(config.gateway.rate_limits);
+        Ok(())
+    });
+    let tls = Tls::load(&config.listen)?;
+    if let Some(tls) = tls.clone() {
+        base.on_reload("listen.tls_certificate", move |config| {
+            tls.reload(&config.listen).map_err(|error| error.to_string())
+        });
+    }
+    Ok(Front { service, tls })
+}
+
+/// What the services registered, wherever they run.
+fn routes() -> Vec<RouteInfo> {
+    [
+        matrixon_auth::routes(),
+        matrixon_room::routes(),
+        matrixon_sync::routes(),
+        matrixon_media::routes(),
+        matrixon_federation::routes(),
+    ]
+    .concat()
+}
+
+impl Front {
+    pub(crate) fn serve(
+        self,
+        client: TcpListener,
+        federation: TcpListener,
+        shutdown: &Shutdown,
+    ) -> [JoinHandle<()>; 2] {
+        let Service { client: for_clients, federation: for_servers, .. } = self.service;
+        [
+            spawn(client, for_clients, "gateway", self.tls.clone(), shutdown),
+            spawn(federation, for_servers, "gateway", self.tls, shutdown),
+        ]
+    }
+}
+
+fn spawn<S: HttpService>(
+    listener: TcpListener,
+    service: S,
+    name: &'static str,
+    tls: Option<Tls>,
+    shutdown: &Shutdown,
+) -> JoinHandle<()> {
+    let options = ServeOptions::public(name, shutdown.clone());
+    match tls {
+        Some(tls) => spawn_with(listener, service, options.acceptor(tls)),
+        None => spawn_with(listener, service, options),
+    }
+}
+
+fn spawn_with<S: HttpService, A: Accept>(
+    listener: TcpListener,
+    service: S,
+    options: ServeOptions<A>,
+) -> JoinHandle<()> {
+    tokio::spawn(serve::run(listener, service, options))
+}

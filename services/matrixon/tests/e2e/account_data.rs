@@ -1,0 +1,122 @@
+//! Account data: one's own, global and by room.
+
+use anyhow::Result;
+use matrixon_testkit::{
+    client::{Client, Method, SyncQuery, escape},
+    tests,
+};
+use serde_json::{Value, json};
+
+use crate::env::{Env, Shared, expect_error, joined, list, sync_token};
+
+tests![Env: what_is_set_is_read, changes_are_told, the_first_sync_has_all, it_is_private, other_sessions_see_it,
+    missing_data_is_not_found, any_object_survives];
+
+fn path(client: &Client, room: Option<&str>, kind: &str) -> String {
+    let user = escape(&client.user_id);
+    let room = room.map_or_else(String::new, |room| format!("/rooms/{}", escape(room)));
+    format!("/_matrix/client/v3/user/{user}{room}/account_data/{}", escape(kind))
+}
+
+fn find<'a>(events: &'a [Value], kind: &str) -> Option<&'a Value> {
+    events.iter().find(|event| event["type"] == kind).map(|event| &event["content"])
+}
+
+async fn what_is_set_is_read(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let room = env.room(&alice, &[]).await?;
+    for room in [None, Some(room.as_str())] {
+        let path = path(&alice, room, "org.example.data");
+        for value in [json!({ "a": 1 }), json!({}), json!({ "b": [null, "❤"] })] {
+            alice.put(&path, &value).await?;
+            assert_eq!(alice.get(&path).await?, value);
+        }
+    }
+    Ok(())
+}
+
+async fn changes_are_told(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let room = env.room(&alice, &[]).await?;
+    let since = sync_token(&alice).await?;
+    alice.put(&path(&alice, None, "org.example.global"), &json!({ "n": 1 })).await?;
+    let ((), since) = alice
+        .sync_until(Some(&since), |sync| {
+            let content = find(list(sync, "/account_data/events"), "org.example.global")?;
+            (*content == json!({ "n": 1 })).then_some(())
+        })
+        .await?;
+    alice.put(&path(&alice, Some(&room), "org.example.room"), &json!({ "n": 2 })).await?;
+    let (sync, since) = alice
+        .sync_until(Some(&since), |sync| {
+            let content = find(list(joined(sync, &room), "/account_data/events"), "org.example.room")?;
+            (*content == json!({ "n": 2 })).then(|| sync.clone())
+        })
+        .await?;
+    assert!(find(list(&sync, "/account_data/events"), "org.example.global").is_none(), "only what is new: {sync}");
+    let sync = alice.sync(&SyncQuery::since(&since)).await?;
+    assert!(list(&sync, "/account_data/events").is_empty(), "{sync}");
+    Ok(())
+}
+
+async fn the_first_sync_has_all(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let room = env.room(&alice, &[]).await?;
+    for kind in ["org.example.one", "org.example.two"] {
+        alice.put(&path(&alice, None, kind), &json!({ "of": kind })).await?;
+        alice.put(&path(&alice, Some(&room), kind), &json!({ "in": kind })).await?;
+    }
+    let sync = alice.sync(&SyncQuery::default()).await?;
+    for kind in ["org.example.one", "org.example.two"] {
+        assert_eq!(find(list(&sync, "/account_data/events"), kind), Some(&json!({ "of": kind })), "{sync}");
+        assert_eq!(find(list(joined(&sync, &room), "/account_data/events"), kind), Some(&json!({ "in": kind })));
+    }
+    Ok(())
+}
+
+async fn it_is_private(env: Shared) -> Result<()> {
+    let (alice, bob) = env.pair().await?;
+    let room = env.room(&alice, &[&bob]).await?;
+    for room in [None, Some(room.as_str())] {
+        let path = path(&alice, room, "org.example.secret");
+        alice.put(&path, &json!({ "secret": true })).await?;
+        expect_error(&bob.request(Method::GET, &path, None).await?, 403, "M_FORBIDDEN");
+        expect_error(&bob.request(Method::PUT, &path, Some(&json!({}))).await?, 403, "M_FORBIDDEN");
+    }
+    let sync = bob.sync(&SyncQuery::default()).await?;
+    assert!(!sync.to_string().contains("org.example.secret"), "{sync}");
+    Ok(())
+}
+
+async fn other_sessions_see_it(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let second = alice.login(alice.localpart()).await?;
+    let since = sync_token(&second).await?;
+    alice.put(&path(&alice, None, "m.direct"), &json!({ "@bob:example.org": ["!room:example.org"] })).await?;
+    second.sync_until(Some(&since), |sync| find(list(sync, "/account_data/events"), "m.direct").map(|_| ())).await?;
+    Ok(())
+}
+
+async fn missing_data_is_not_found(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let room = env.room(&alice, &[]).await?;
+    for room in [None, Some(room.as_str())] {
+        let path = path(&alice, room, "org.example.none");
+        expect_error(&alice.request(Method::GET, &path, None).await?, 404, "M_NOT_FOUND");
+    }
+    Ok(())
+}
+
+async fn any_object_survives(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let path = path(&alice, None, "org.example.odd");
+    let value = json!({ "": { "": [] }, "float": 1.5, "big": 1e300, "text": "\u{1f600}\u{7f}\t", "no": null });
+    alice.put(&path, &value).await?;
+    assert_eq!(alice.get(&path).await?, value);
+    for body in ["[]", "null", "7", "\"text\""] {
+        let reply = alice.request_raw(Method::PUT, &path, "application/json", body.into()).await?;
+        assert_eq!((reply.status, reply.errcode()), (400, "M_BAD_JSON"), "{body}: {}", reply.text);
+    }
+    assert_eq!(alice.get(&path).await?, value);
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! The end-to-end suite: the same tests through HTTP against both topologies.
+//!
+//! Every test registers its own users and makes its own rooms, so all of them run at once against one
+//! cluster; every request goes to the next gateway. `cargo test -p matrixon --test e2e -- single::sync`
+//! runs a part. With `MATRIXON_E2E_URLS` (addresses, comma-separated) it runs against a server that is there already.
+
+mod account_data;
+mod accounts;
+mod env;
+mod ephemeral;
+mod gateway;
+mod limits;
+mod malformed;
+mod membership;
+mod messages;
+mod rooms;
+mod state;
+mod sync;
+mod sync_rooms;
+mod timeline;
+mod transactions;
+mod wire;
+
+use std::process::ExitCode;
+
+use matrixon_testkit::{
+    cluster::Topology,
+    suite::{Suite, Test},
+};
+
+use crate::env::Env;
+
+/// How many tests run at the same time.
+const WIDTH: usize = 6;
+
+fn list_tests() -> Vec<Test<Env>> {
+    [
+        accounts::all(),
+        rooms::all(),
+        timeline::all(),
+        transactions::all(),
+        messages::all(),
+        membership::all(),
+        state::all(),
+        sync::all(),
+        sync_rooms::all(),
+        ephemeral::all(),
+        account_data::all(),
+        gateway::all(),
+        wire::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn main() -> ExitCode {
+    let mut suite = Suite::from_args().expect("the asynchronous runtime starts");
+    if let Some(urls) = Env::given_urls() {
+        suite.run("given", list_tests(), WIDTH, |_| Ok(Env::at(&urls)));
+        return suite.finish();
+    }
+    for topology in [Topology::Single, Topology::Cluster] {
+        suite.run(topology.as_str(), list_tests(), WIDTH, |_| Env::start(topology));
+    }
+    // Alone on a server of their own: one measures its memory, the other needs rate limits.
+    for topology in [Topology::Single, Topology::Cluster] {
+        suite.run(topology.as_str(), malformed::all(), 1, |_| Env::start(topology));
+        suite.run(topology.as_str(), limits::all(), 1, |_| limits::start(topology));
+    }
+    suite.finish()
+}

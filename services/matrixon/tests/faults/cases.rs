@@ -1,0 +1,4 @@
+//! The faults. Pauses in them are part of the fault: how long something is away.
+
+pub(crate) mod cluster;
+pub(crate) mod single;

@@ -1,0 +1,145 @@
+//! Two processes of every role on `PostgreSQL`, Redis and NATS.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use matrixon_testkit::{Cluster, tests};
+
+use crate::{
+    load::Load,
+    network::Network,
+    verdict::{Allowed, check},
+};
+
+tests![Network: killed_services_are_not_missed, killed_gateways_lose_only_their_connections, a_wiped_cache_is_not_missed,
+    a_wiped_bus_is_not_missed, the_database_may_restart, a_rolling_restart_fails_nothing, random_kills, gateways_may_know_different_peers];
+
+/// How long something is away, or left alone afterwards.
+const AWAY: Duration = Duration::from_millis(1_500);
+/// No message may take longer while a service or a helper is away.
+const SLOWEST: Duration = Duration::from_secs(10);
+
+async fn kill_and_start(network: &Network, role: &'static str, index: u32) -> Result<()> {
+    network.act(move |cluster| cluster.kill(role, index)).await?;
+    tokio::time::sleep(AWAY).await;
+    network.act(move |cluster| cluster.start(role, index)).await?;
+    tokio::time::sleep(AWAY).await;
+    Ok(())
+}
+
+async fn killed_services_are_not_missed(network: Arc<Network>) -> Result<()> {
+    let load = Load::start(&network).await?;
+    tokio::time::sleep(AWAY).await;
+    for role in ["room", "sync", "auth", "media", "federation"] {
+        for index in 0..2 {
+            kill_and_start(&network, role, index).await?;
+        }
+    }
+    check(load, Allowed::Nothing, SLOWEST).await
+}
+
+async fn killed_gateways_lose_only_their_connections(network: Arc<Network>) -> Result<()> {
+    let load = Load::start(&network).await?;
+    tokio::time::sleep(AWAY).await;
+    for index in [0, 1, 0] {
+        kill_and_start(&network, "gateway", index).await?;
+    }
+    check(load, Allowed::LostConnections, SLOWEST).await
+}
+
+async fn a_wiped_cache_is_not_missed(network: Arc<Network>) -> Result<()> {
+    let load = Load::start(&network).await?;
+    tokio::time::sleep(AWAY).await;
+    for _ in 0..2 {
+        kill_and_start(&network, "redis", 0).await?;
+    }
+    check(load, Allowed::Nothing, SLOWEST).await
+}
+
+async fn a_wiped_bus_is_not_missed(network: Arc<Network>) -> Result<()> {
+    let load = Load::start(&network).await?;
+    tokio::time::sleep(AWAY).await;
+    for _ in 0..2 {
+        kill_and_start(&network, "nats", 0).await?;
+    }
+    check(load, Allowed::Nothing, SLOWEST).await
+}
+
+async fn the_database_may_restart(network: Arc<Network>) -> Result<()> {
+    let load = Load::start(&network).await?;
+    tokio::time::sleep(AWAY).await;
+    network.act(|cluster| cluster.stop("postgres", 0)).await?;
+    tokio::time::sleep(AWAY).await;
+    network.act(|cluster| cluster.start("postgres", 0)).await?;
+    tokio::time::sleep(AWAY).await;
+    kill_and_start(&network, "postgres", 0).await?;
+    check(load, Allowed::Unavailable, SLOWEST).await
+}
+
+async fn a_rolling_restart_fails_nothing(network: Arc<Network>) -> Result<()> {
+    let load = Load::start(&network).await?;
+    tokio::time::sleep(AWAY).await;
+    let processes = network.act(|cluster| Ok(cluster.state()?.processes)).await?;
+    for process in processes {
+        let (role, index) = (process.role, process.index);
+        network
+            .act(move |cluster| {
+                cluster.stop(&role, index)?;
+                cluster.start(&role, index)
+            })
+            .await?;
+    }
+    tokio::time::sleep(AWAY).await;
+    check(load, Allowed::Nothing, SLOWEST).await
+}
+
+/// A random process every three seconds, started again at once. `make soak` does it for an hour.
+async fn random_kills(network: Arc<Network>) -> Result<()> {
+    let load = Load::start(&network).await?;
+    let processes = network.act(|cluster| Ok(cluster.state()?.processes)).await?;
+    let end = Instant::now() + soak_time();
+    while Instant::now() < end {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let process = &processes[rand::random_range(0..processes.len())];
+        let (role, index) = (process.role.clone(), process.index);
+        network
+            .act(move |cluster| {
+                cluster.kill(&role, index)?;
+                cluster.start(&role, index)
+            })
+            .await?;
+    }
+    tokio::time::sleep(AWAY).await;
+    check(load, Allowed::LostConnections, SLOWEST).await
+}
+
+/// 20 s, or `MATRIXON_SOAK_SECONDS`.
+pub(crate) fn soak_time() -> Duration {
+    let seconds = std::env::var("MATRIXON_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(20))
+}
+
+/// Each gateway knows only one process of each role, and not the same as the other.
+async fn gateways_may_know_different_peers(network: Arc<Network>) -> Result<()> {
+    network.act(|cluster| (0..2).try_for_each(|gateway| limit_peers(cluster, gateway))).await?;
+    let load = Load::start(&network).await?;
+    tokio::time::sleep(2 * AWAY).await;
+    check(load, Allowed::Nothing, SLOWEST).await
+}
+
+fn limit_peers(cluster: &Cluster, gateway: u32) -> Result<()> {
+    cluster.stop("gateway", gateway)?;
+    let file = cluster.directory().join(format!("config/gateway-{gateway}.toml"));
+    let mut config: toml::Table = toml::from_str(&std::fs::read_to_string(&file)?)?;
+    if let Some(discovery) = config.get_mut("discovery").and_then(toml::Value::as_table_mut) {
+        for (_, urls) in discovery.iter_mut() {
+            let only = urls.get(gateway as usize).cloned();
+            *urls = toml::Value::Array(only.into_iter().collect());
+        }
+    }
+    std::fs::write(&file, toml::to_string(&config)?)?;
+    cluster.start("gateway", gateway)
+}

@@ -1,0 +1,34 @@
+//! One process on `SQLite`.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use matrixon_testkit::tests;
+
+use crate::{
+    load::Load,
+    network::Network,
+    verdict::{Allowed, check},
+};
+
+tests![Network: a_killed_process_has_lost_nothing, a_stopped_process_has_lost_nothing];
+
+async fn a_killed_process_has_lost_nothing(network: Arc<Network>) -> Result<()> {
+    let load = Load::start(&network).await?;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        network.act(|cluster| cluster.kill("all", 0)).await?;
+        network.act(|cluster| cluster.start("all", 0)).await?;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    check(load, Allowed::LostConnections, Duration::from_secs(10)).await
+}
+
+async fn a_stopped_process_has_lost_nothing(network: Arc<Network>) -> Result<()> {
+    let load = Load::start(&network).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    network.act(|cluster| cluster.stop("all", 0)).await?;
+    network.act(|cluster| cluster.start("all", 0)).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    check(load, Allowed::LostConnections, Duration::from_secs(15)).await
+}

@@ -1,0 +1,9 @@
+//! Section `media`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Media: no settings yet.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {}

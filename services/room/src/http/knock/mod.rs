@@ -1,0 +1,1 @@
+pub(crate) mod knock_room;

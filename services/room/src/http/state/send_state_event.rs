@@ -1,0 +1,25 @@
+//! `PUT /_matrix/client/*/rooms/{roomId}/state/{eventType}/{stateKey}`
+//! <https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidstateeventtypestatekey>
+//! Errors: `M_FORBIDDEN` ← the rules reject · `M_BAD_ALIAS` ← a canonical alias that does not lead here · `M_TOO_LARGE`, `M_BAD_JSON`, `M_NOT_FOUND` ← unknown room
+
+use axum::extract::State;
+use matrixon_http::{Matrix, UserAuth};
+use matrixon_matrix::{NewEvent, canonical};
+use ruma::api::client::state::send_state_event::v3::{Request, Response};
+
+use crate::{
+    error::RoomError,
+    service::Room,
+    timeline::send::{dedupe_by_request, send_state},
+};
+
+#[tracing::instrument(name = "room.http.state.send_state_event", skip_all, fields(room.id = %req.room_id))]
+pub(crate) async fn handler(
+    State(room): State<Room>,
+    Matrix { req, auth, meta, .. }: Matrix<Request, UserAuth>,
+) -> Result<Response, RoomError> {
+    let dedupe = dedupe_by_request(&auth, &meta);
+    let content = canonical::parse_content(req.body.json().get().as_bytes())?;
+    let event = NewEvent::state(auth.user_id, req.event_type.to_string(), req.state_key, content);
+    send_state(&room, &req.room_id, event, dedupe).await.map(Response::new)
+}

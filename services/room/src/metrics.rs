@@ -1,0 +1,18 @@
+//! Metrics of the room service.
+
+use std::sync::LazyLock;
+
+use matrixon_runtime::metrics::{self, Histogram, IntCounterVec};
+
+pub(crate) static EVENTS_ACCEPTED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metrics::counter("events_accepted_total", "Events accepted into rooms, by where they came from.", &["origin"])
+});
+
+pub(crate) static EVENT_PERSIST: LazyLock<Histogram> = LazyLock::new(|| {
+    metrics::latency("event_persist_duration_seconds", "Writing one batch of events, without its COMMIT.", &["service"])
+        .with_label_values(&["room"])
+});
+
+pub(crate) static APPEND_CONFLICTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metrics::counter("room_append_conflicts_total", "Appends computed again because the room had moved on.", &["service"])
+});

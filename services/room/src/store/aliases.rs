@@ -1,0 +1,38 @@
+//! Table `room_aliases`.
+
+use matrixon_store::{Db, StoreError, exec, sql};
+
+pub(crate) struct AliasRow {
+    pub(crate) room: i64,
+    pub(crate) room_id: String,
+    pub(crate) creator: String,
+}
+
+pub(crate) async fn find(db: &Db, alias: &str) -> Result<Option<AliasRow>, StoreError> {
+    let row = sql!(
+        db.read(), fetch_optional as (i64, String, String),
+        "select a.room, r.room_id, a.creator from room_aliases a join rooms r on r.id = a.room where a.alias = $1",
+        alias
+    )?;
+    Ok(row.map(|(room, room_id, creator)| AliasRow { room, room_id, creator }))
+}
+
+pub(crate) async fn list(db: &Db, room: i64) -> Result<Vec<String>, StoreError> {
+    let rows =
+        sql!(db.read(), fetch_all as (String,), "select alias from room_aliases where room = $1 order by alias", room)?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
+/// False: the alias is taken.
+pub(crate) async fn insert(db: &Db, alias: &str, room: i64, creator: &str) -> Result<bool, StoreError> {
+    let inserted = exec!(
+        db.write(),
+        "insert into room_aliases (alias, room, creator) values ($1, $2, $3) on conflict (alias) do nothing",
+        alias, room, creator
+    )?;
+    Ok(inserted > 0)
+}
+
+pub(crate) async fn delete(db: &Db, alias: &str) -> Result<bool, StoreError> {
+    Ok(exec!(db.write(), "delete from room_aliases where alias = $1", alias)? > 0)
+}

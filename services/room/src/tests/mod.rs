@@ -1,0 +1,10 @@
+//! The service through its router and its write path, on SQLite and on PostgreSQL.
+
+mod aliases;
+mod concurrency;
+mod create;
+mod harness;
+mod membership;
+mod read;
+mod send;
+mod snapshots;

@@ -1,0 +1,212 @@
+//! One append: compute on the head, enqueue for the group commit, wait for the outcome, retry when the room has moved on.
+
+use std::{sync::Arc, time::Duration};
+
+use matrixon_matrix::NewEvent;
+use matrixon_rooms::{events, state};
+use matrixon_store::{StoreError, streams::AppendError};
+use ruma::{EventId, OwnedEventId, RoomId};
+
+use crate::{
+    error::RoomError,
+    head::{self, Head, Slot},
+    metrics,
+    service::Room,
+    store::{
+        append::{Append, Dedupe, Redaction, Refusal, Target},
+        requests,
+    },
+};
+
+/// Then the client is told to come back later.
+const MAX_ATTEMPTS: u32 = 20;
+
+/// An event to append, and what to do about repetitions.
+pub(crate) struct Draft<'a> {
+    pub(crate) event: NewEvent,
+    pub(crate) dedupe: Dedupe,
+    pub(crate) redaction: Option<Redaction>,
+    /// A look at the head before the event is built.
+    pub(crate) precheck: Precheck<'a>,
+}
+
+/// Tells why not, or which event already says the same. Entries of the state that it reads are those that authorize the event.
+pub(crate) type Precheck<'a> = &'a (dyn Fn(&Head, &NewEvent) -> Result<Option<OwnedEventId>, RoomError> + Send + Sync);
+
+pub(crate) fn no_precheck(_: &Head, _: &NewEvent) -> Result<Option<OwnedEventId>, RoomError> {
+    Ok(None)
+}
+
+enum Attempt {
+    Done(OwnedEventId),
+    Again,
+}
+
+enum Plan {
+    Event(Box<head::Planned>),
+    Already(OwnedEventId),
+}
+
+/// Appends an event and returns its id once it is committed.
+///
+/// `M_NOT_FOUND` ← unknown room · `M_FORBIDDEN` ← the rules reject · `M_TOO_LARGE` ← over 65,535 bytes
+pub(crate) async fn append(room: &Room, room_id: &RoomId, draft: &Draft<'_>) -> Result<OwnedEventId, RoomError> {
+    if let Dedupe::Key(key) = &draft.dedupe
+        && let Some(event_id) = requests::find(&room.db, key).await?
+    {
+        return parse_id(&event_id);
+    }
+    for attempt in 0..MAX_ATTEMPTS {
+        match try_append(room, room_id, draft).await? {
+            Attempt::Done(event_id) => return Ok(event_id),
+            Attempt::Again => {
+                metrics::APPEND_CONFLICTS.with_label_values(&["room"]).inc();
+                pause(attempt).await;
+            }
+        }
+    }
+    Err(RoomError::Busy)
+}
+
+/// Nothing at first, then up to some milliseconds: replicas that fight over a room get out of step.
+async fn pause(attempt: u32) {
+    if attempt > 1 {
+        let most = 2_u64 << attempt.min(5);
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..=most))).await;
+    }
+}
+
+async fn try_append(room: &Room, room_id: &RoomId, draft: &Draft<'_>) -> Result<Attempt, RoomError> {
+    let slot = room.heads.slot(room_id);
+    let mut locked = slot.lock(&room.db, room_id).await?;
+    let is_fresh = locked.is_fresh;
+    let head = locked.head();
+    match compute(room, head, draft).await {
+        Ok(Plan::Event(planned)) => {
+            let generation = head.generation;
+            let event_id = planned.built.pdu.event_id.clone();
+            let append = take_over(room, head, *planned, draft);
+            // Should this future be dropped here, the head is ahead of the queue: the next append conflicts and reads SQL.
+            let pending = room.appender.enqueue(append).await.map_err(append_error)?;
+            room.heads.account(&slot, head);
+            drop(locked);
+            settle(&slot, generation, pending.wait().await.map(|_| event_id)).await
+        }
+        Ok(Plan::Already(event_id)) => {
+            let (number, generation) = (head.room, head.generation);
+            drop(locked);
+            if is_current(room, number, draft, &event_id).await? {
+                return Ok(Attempt::Done(event_id));
+            }
+            slot.invalidate(generation).await;
+            Ok(Attempt::Again)
+        }
+        Err(error) => {
+            let (number, generation) = (head.room, head.generation);
+            drop(locked);
+            if let Some(event_id) = find_first(room, number, draft).await? {
+                return Ok(Attempt::Done(event_id));
+            }
+            // A rejection by a cached head counts only if SQL says the same.
+            if is_fresh || !is_rejection(&error) || is_rejected_by_sql(room, room_id, draft).await? {
+                return Err(error);
+            }
+            slot.invalidate(generation).await;
+            Ok(Attempt::Again)
+        }
+    }
+}
+
+fn is_rejection(error: &RoomError) -> bool {
+    matches!(
+        error,
+        RoomError::Forbidden(_) | RoomError::BadState(_) | RoomError::NotFound(_) | RoomError::CannotAuthoriseJoin
+    )
+}
+
+async fn compute(room: &Room, head: &mut Head, draft: &Draft<'_>) -> Result<Plan, RoomError> {
+    let keys = head::needed_state(head, &draft.event)?;
+    head.require(&room.db, &keys).await?;
+    if let Some(event_id) = (draft.precheck)(head, &draft.event)? {
+        return Ok(Plan::Already(event_id));
+    }
+    let planned = head::plan(head, &draft.event, &room.signer, room.clock.now_ms())?;
+    Ok(Plan::Event(Box::new(planned)))
+}
+
+/// Moves the head on to the planned event, and makes its append.
+fn take_over(room: &Room, head: &mut Head, planned: head::Planned, draft: &Draft<'_>) -> Append {
+    let base = head.revision;
+    head.revision += 1;
+    head.apply(&planned.built);
+    if draft.redaction.as_ref().is_some_and(|redaction| redaction.is_state) {
+        head.stale = true; // cached state may be what is redacted
+    }
+    Append {
+        target: Target::Room { room: head.room, base },
+        room_id: head.room_id.clone(),
+        extremities: format!("[\"{}\"]", planned.built.pdu.event_id),
+        depth: planned.built.pdu.depth,
+        events: vec![head::to_write(planned, draft.redaction.clone())],
+        dedupe: draft.dedupe.clone(),
+        now_ms: room.clock.now_ms(),
+    }
+}
+
+/// What the writer said.
+async fn settle(
+    slot: &Arc<Slot>,
+    generation: u64,
+    outcome: Result<OwnedEventId, AppendError<Refusal>>,
+) -> Result<Attempt, RoomError> {
+    let error = match outcome {
+        Ok(event_id) => return Ok(Attempt::Done(event_id)),
+        Err(error) => error,
+    };
+    slot.invalidate(generation).await;
+    match error {
+        AppendError::Refused(Refusal::Duplicate(event_id)) => parse_id(&event_id).map(Attempt::Done),
+        AppendError::Refused(Refusal::Conflict | Refusal::AliasInUse) => Ok(Attempt::Again),
+        // another replica was faster with the same transaction id or key: the next attempt finds what it did
+        AppendError::Store(error) if matches!(*error, StoreError::UniqueViolation { .. } | StoreError::Retry(_)) => {
+            Ok(Attempt::Again)
+        }
+        error => Err(append_error(error)),
+    }
+}
+
+pub(crate) fn append_error(error: AppendError<Refusal>) -> RoomError {
+    match error {
+        AppendError::Store(error) => RoomError::Store(error),
+        AppendError::Closed => RoomError::Closing,
+        AppendError::Refused(Refusal::AliasInUse) => RoomError::AliasInUse,
+        AppendError::Refused(Refusal::Conflict | Refusal::Duplicate(_)) => RoomError::Busy,
+    }
+}
+
+pub(crate) fn parse_id(event_id: &str) -> Result<OwnedEventId, RoomError> {
+    EventId::parse(event_id).map_err(|error| StoreError::inconsistent("events", error).into())
+}
+
+/// The event that this very transaction sent before. A sender that may no longer send still learns of it.
+async fn find_first(room: &Room, number: i64, draft: &Draft<'_>) -> Result<Option<OwnedEventId>, RoomError> {
+    let Dedupe::Txn { sender, device_id, txn_id } = &draft.dedupe else { return Ok(None) };
+    let known = events::find_by_txn(&room.db, number, sender, device_id, txn_id).await?;
+    known.map(|event_id| parse_id(&event_id)).transpose()
+}
+
+async fn is_rejected_by_sql(room: &Room, room_id: &RoomId, draft: &Draft<'_>) -> Result<bool, RoomError> {
+    let mut head = Head::load(&room.db, room_id).await?;
+    match compute(room, &mut head, draft).await {
+        Ok(_) => Ok(false),
+        Err(error) if is_rejection(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// The head says that an event already says the same; only committed state counts.
+async fn is_current(room: &Room, number: i64, draft: &Draft<'_>, event_id: &EventId) -> Result<bool, RoomError> {
+    let state_key = draft.event.state_key.as_deref().unwrap_or_default();
+    let current = state::find_current(&room.db, number, &draft.event.event_type, state_key).await?;
+    Ok(current.is_some_and(|current| current.event_id == event_id.as_str()))
+}

@@ -1,0 +1,5 @@
+//! Appending events to rooms.
+
+pub(crate) mod append;
+pub(crate) mod redact;
+pub(crate) mod send;

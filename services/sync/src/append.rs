@@ -1,0 +1,124 @@
+//! The two streams that this service writes: group commit into the table, then the bell.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use matrixon_bus::Bus;
+use matrixon_proto::bus::v1::{AccountDataItem, Bell, ReceiptItem};
+use matrixon_store::{
+    StoreError, Tx,
+    streams::{Stream, StreamWriter},
+};
+use prost::Message;
+
+use crate::{
+    live::{Live, items::AccountData, tail::Positioned as _},
+    store::{self, receipts::NewReceipt},
+    token::Token,
+};
+
+/// Items larger than this together are left for the readers to load.
+const MAX_BELL_BYTES: usize = 256 * 1024;
+
+/// Nothing is ever refused.
+#[derive(Debug)]
+pub(crate) enum Never {}
+
+pub(crate) struct Bellman {
+    pub(crate) bus: Bus,
+    pub(crate) live: Arc<Live>,
+}
+
+impl Bellman {
+    fn ring(&self, stream: Stream, first: i64, items: Vec<Bytes>) {
+        let last = first + items.len() as i64 - 1;
+        let small = items.iter().map(Bytes::len).sum::<usize>() <= MAX_BELL_BYTES;
+        let items = if small { items } else { Vec::new() };
+        let bell = Bell { stream: stream.name().to_owned(), first, last, items };
+        self.bus.publish(&stream.subject(), bell.encode_to_vec().into());
+        if !self.bus.is_connected() {
+            // at least the clients of this replica need not wait for the heartbeat
+            let mut reached = Token::default();
+            match stream {
+                Stream::RECEIPTS => reached.receipts = last,
+                _ => reached.account_data = last,
+            }
+            self.live.want(reached);
+        }
+    }
+}
+
+pub(crate) struct AccountDataWriter(pub(crate) Bellman);
+
+impl StreamWriter for AccountDataWriter {
+    type Item = AccountData;
+    type Done = i64;
+    type Refusal = Never;
+
+    async fn write(&self, tx: &mut Tx, items: &[AccountData]) -> Result<Vec<Result<i64, Never>>, StoreError> {
+        let first = store::account_data::append(tx, items).await?;
+        Ok((first..).zip(items).map(|(position, _)| Ok(position)).collect())
+    }
+
+    fn committed(&self, items: &[AccountData], verdicts: &[Result<i64, Never>]) {
+        let Some(Ok(first)) = verdicts.first() else { return };
+        let encode = |(item, position): (&AccountData, i64)| {
+            AccountDataItem {
+                position,
+                user_id: item.user_id.to_string(),
+                room_id: item.room_id.to_string(),
+                data_type: item.data_type.to_string(),
+                content: item.content.clone(),
+            }
+            .encode_to_vec()
+            .into()
+        };
+        self.0.ring(Stream::ACCOUNT_DATA, *first, items.iter().zip(*first..).map(encode).collect());
+    }
+
+    fn bytes(&self, item: &AccountData) -> usize {
+        item.bytes()
+    }
+}
+
+pub(crate) struct ReceiptWriter(pub(crate) Bellman);
+
+impl StreamWriter for ReceiptWriter {
+    type Item = NewReceipt;
+    /// None: a later event was already read.
+    type Done = Option<i64>;
+    type Refusal = Never;
+
+    async fn write(&self, tx: &mut Tx, items: &[NewReceipt]) -> Result<Vec<Result<Option<i64>, Never>>, StoreError> {
+        Ok(store::receipts::append(tx, items).await?.into_iter().map(Ok).collect())
+    }
+
+    fn committed(&self, items: &[NewReceipt], verdicts: &[Result<Option<i64>, Never>]) {
+        let moved = items.iter().zip(verdicts).filter_map(|(item, verdict)| match verdict {
+            Ok(Some(position)) => Some((*position, item)),
+            _ => None,
+        });
+        let mut first = None;
+        let mut encoded = Vec::new();
+        for (position, item) in moved {
+            first.get_or_insert(position);
+            let item = ReceiptItem {
+                position,
+                room_id: item.room_id.to_string(),
+                receipt_type: item.receipt_type.clone(),
+                user_id: item.user_id.clone(),
+                event_id: item.event_id.clone(),
+                thread_id: item.thread_id.clone(),
+                ts_ms: item.ts_ms,
+            };
+            encoded.push(item.encode_to_vec().into());
+        }
+        if let Some(first) = first {
+            self.0.ring(Stream::RECEIPTS, first, encoded);
+        }
+    }
+
+    fn bytes(&self, _item: &NewReceipt) -> usize {
+        512
+    }
+}

@@ -1,0 +1,2 @@
+pub(super) mod create_filter;
+pub(super) mod get_filter;

@@ -1,0 +1,41 @@
+//! The HTTP slice: one file an endpoint, named as ruma names it.
+
+mod account_data;
+mod filter;
+mod presence;
+mod push;
+mod receipt;
+mod sync;
+mod typing;
+
+use matrixon_http::{LimitClass, RouteOptions, Routes, UserAuth};
+use matrixon_runtime::role::Role;
+use ruma::UserId;
+
+use crate::{error::SyncError, state::Sync};
+
+pub(crate) fn routes() -> Routes<Sync> {
+    let read = || RouteOptions::user();
+    // content is stored as JSON text, in which NUL is an escape
+    let content = || RouteOptions::user().allow_nul().body_limit(64 * 1024);
+    Routes::new(Role::Sync)
+        .ruma(sync::sync_events::handler, RouteOptions::user().long_poll().limit(LimitClass::None))
+        .ruma(filter::create_filter::handler, content())
+        .ruma(filter::get_filter::handler, read())
+        .ruma(account_data::get_global_account_data::handler, read())
+        .ruma(account_data::set_global_account_data::handler, content())
+        .ruma(account_data::get_room_account_data::handler, read())
+        .ruma(account_data::set_room_account_data::handler, content())
+        .ruma(receipt::create_receipt::handler, RouteOptions::user())
+        .ruma(receipt::set_read_marker::handler, RouteOptions::user())
+        .ruma(typing::create_typing_event::handler, RouteOptions::user())
+        .ruma(presence::get_presence::handler, read())
+        .ruma(presence::set_presence::handler, RouteOptions::user())
+        .ruma(push::get_pushrules_all::handler, read())
+        .ruma(push::get_pushrules_global_scope::handler, read())
+}
+
+/// `M_FORBIDDEN` ← the path names somebody else
+fn check_own(auth: &UserAuth, user_id: &UserId) -> Result<(), SyncError> {
+    if auth.user_id == *user_id { Ok(()) } else { Err(SyncError::Forbidden("this belongs to another user")) }
+}

@@ -1,0 +1,2 @@
+pub(super) mod get_presence;
+pub(super) mod set_presence;

@@ -1,0 +1,15 @@
+//! `GET /_matrix/client/*/pushrules/global/` — <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3pushrulesglobal>
+
+use axum::extract::State;
+use matrixon_http::{Matrix, UserAuth};
+use ruma::{api::client::push::get_pushrules_global_scope, push::Ruleset};
+
+use crate::{error::SyncError, state::Sync};
+
+#[expect(clippy::unused_async, reason = "the shape of a handler")]
+pub(crate) async fn handler(
+    State(_): State<Sync>,
+    Matrix { auth, .. }: Matrix<get_pushrules_global_scope::v3::Request, UserAuth>,
+) -> Result<get_pushrules_global_scope::v3::Response, SyncError> {
+    Ok(get_pushrules_global_scope::v3::Response::new(Ruleset::server_default(&auth.user_id)))
+}

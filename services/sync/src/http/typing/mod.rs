@@ -1,0 +1,1 @@
+pub(super) mod create_typing_event;

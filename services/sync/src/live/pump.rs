@@ -1,0 +1,313 @@
+//! One task a process: takes bells from the bus and heads from SQL, and moves the memory along the streams.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use matrixon_bus::{Bus, BusEvent, Subscription};
+use matrixon_cache::Cache;
+use matrixon_proto::bus::v1::{AccountDataItem, Bell, EventItem, ReceiptItem, TypingChange};
+use matrixon_runtime::shutdown::Shutdown;
+use matrixon_store::{
+    StoreError,
+    streams::{self, Follower, Step, Stream},
+};
+use prost::Message;
+
+use super::{
+    Live,
+    event::Event,
+    items::{AccountData, Receipt},
+    memory::MemoryLimits,
+};
+use crate::{config::Config, json, metrics::METRICS, store, token::Token, typing};
+
+/// After SQL refused: the next try.
+const RETRY: Duration = Duration::from_millis(150);
+/// Users without requests are looked for this often.
+const SWEEP: Duration = Duration::from_secs(20);
+
+pub(crate) struct Pump {
+    live: Arc<Live>,
+    cache: Cache,
+    events: Follower<Event>,
+    receipts: Follower<Receipt>,
+    account_data: Follower<AccountData>,
+    gaps: [u64; 3],
+}
+
+struct Subscriptions {
+    events: Subscription,
+    receipts: Subscription,
+    account_data: Subscription,
+    typing: Subscription,
+}
+
+/// Runs until the process stops.
+pub(crate) async fn run(live: Arc<Live>, bus: Bus, cache: Cache, limits: MemoryLimits, shutdown: Shutdown) {
+    tokio::select! {
+        () = follow(live, bus, cache, limits) => {}
+        () = shutdown.wait_stopped() => {}
+    }
+}
+
+async fn follow(live: Arc<Live>, bus: Bus, cache: Cache, limits: MemoryLimits) {
+    // subscribed before the heads are read, so that nothing falls between the two
+    let mut subscriptions = Subscriptions {
+        events: bus.subscribe(&Stream::EVENTS.subject()),
+        receipts: bus.subscribe(&Stream::RECEIPTS.subject()),
+        account_data: bus.subscribe(&Stream::ACCOUNT_DATA.subject()),
+        typing: bus.subscribe(typing::SUBJECT),
+    };
+    let heads = first_heads(&live).await;
+    live.begin(heads, limits);
+    let mut pump = Pump {
+        live,
+        cache,
+        events: Follower::new(heads.events),
+        receipts: Follower::new(heads.receipts),
+        account_data: Follower::new(heads.account_data),
+        gaps: [0; 3],
+    };
+    let mut wanted = pump.live.wanted.subscribe();
+    loop {
+        let until = pump.advance().await;
+        let again = tokio::time::sleep_until(until.into());
+        tokio::select! {
+            event = subscriptions.events.next() => pump.event_bell(event),
+            event = subscriptions.receipts.next() => pump.receipt_bell(event),
+            event = subscriptions.account_data.next() => pump.account_data_bell(event),
+            event = subscriptions.typing.next() => pump.typing(event).await,
+            _changed = wanted.changed() => {}
+            () = again => {}
+        }
+        let known = *wanted.borrow_and_update();
+        pump.events.head_is(known.events);
+        pump.receipts.head_is(known.receipts);
+        pump.account_data.head_is(known.account_data);
+    }
+}
+
+async fn first_heads(live: &Live) -> Token {
+    loop {
+        match streams::heads(&live.db).await {
+            Ok(heads) => {
+                return Token {
+                    events: heads.events,
+                    account_data: heads.account_data,
+                    receipts: heads.receipts,
+                    typing_ms: 0,
+                };
+            }
+            Err(error) => tracing::warn!(%error, "the streams cannot be read yet"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Asks SQL for what the bus may have lost, more often while the bus is away, and forgets users who went away.
+pub(crate) async fn beat(live: Arc<Live>, bus: Bus, config: Config, shutdown: Shutdown) {
+    let mut swept = Instant::now();
+    loop {
+        let pause = if bus.is_connected() { config.heartbeat_ms } else { config.heartbeat_without_bus_ms };
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(pause.max(10))) => {}
+            () = shutdown.wait_stopped() => return,
+        }
+        match live.refresher.heads(&live.db).await {
+            Ok(heads) => live.want(heads),
+            Err(error) => tracing::debug!(%error, "the streams cannot be read"),
+        }
+        if swept.elapsed() > SWEEP {
+            swept = Instant::now();
+            let since_ms = live.clock.now_ms() - config.idle_user_seconds as i64 * 1_000;
+            let online = live.change(|memory, _| {
+                memory.drop_idle_users(since_ms);
+                memory.users_online()
+            });
+            METRICS.users_online.set(online as i64);
+        }
+    }
+}
+
+impl Pump {
+    /// Delivers what can be delivered, and says when to look again.
+    async fn advance(&mut self) -> Instant {
+        let mut until = Instant::now() + Duration::from_secs(1);
+        let steps = [self.advance_events().await, self.advance_receipts().await, self.advance_account_data().await];
+        for step in steps {
+            match step {
+                Ok(Some(due)) => until = until.min(due),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a range of a stream cannot be read");
+                    until = until.min(Instant::now() + RETRY);
+                }
+            }
+        }
+        self.measure();
+        self.expire_typing().map_or(until, |ends| until.min(ends))
+    }
+
+    async fn advance_events(&mut self) -> Result<Option<Instant>, StoreError> {
+        loop {
+            match self.events.next(Instant::now()) {
+                Step::Wait(due) => return Ok(due),
+                Step::Deliver(events) => self.deliver_events(events, self.events.head()).await,
+                Step::Load { after, upto } => {
+                    let events = store::events::list_range(&self.live.db, after, upto).await?;
+                    self.deliver_events(events, upto).await;
+                    self.events.loaded(upto);
+                }
+            }
+        }
+    }
+
+    /// Redacted events lose their content in the same moment in which the redaction appears.
+    async fn deliver_events(&self, events: Vec<Event>, upto: i64) {
+        let redacted: Vec<(Arc<str>, String)> =
+            events.iter().filter_map(|event| Some((event.room_id.clone(), redacts(event)?))).collect();
+        let mut texts = std::collections::HashMap::new();
+        while !redacted.is_empty() {
+            let ids: Vec<&str> = redacted.iter().map(|(_, event_id)| event_id.as_str()).collect();
+            match store::events::load_json(&self.live.db, &ids).await {
+                Ok(loaded) => {
+                    texts = loaded;
+                    break;
+                }
+                Err(error) => tracing::warn!(%error, "redacted events cannot be read"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        self.live.change(|memory, bells| {
+            for event in events {
+                memory.push_event(event, bells);
+            }
+            for (room_id, event_id) in &redacted {
+                if let Some(json) = texts.get(event_id) {
+                    memory.redact(room_id, event_id, json);
+                }
+            }
+            memory.reach_event(upto);
+        });
+    }
+
+    async fn advance_receipts(&mut self) -> Result<Option<Instant>, StoreError> {
+        loop {
+            let (receipts, upto) = match self.receipts.next(Instant::now()) {
+                Step::Wait(due) => return Ok(due),
+                Step::Deliver(receipts) => (receipts, self.receipts.head()),
+                Step::Load { after, upto } => {
+                    let receipts = store::receipts::list_range(&self.live.db, after, upto).await?;
+                    self.receipts.loaded(upto);
+                    (receipts, upto)
+                }
+            };
+            self.live.change(|memory, bells| {
+                for receipt in receipts {
+                    memory.push_receipt(receipt, bells);
+                }
+                memory.receipts.reach(upto);
+            });
+        }
+    }
+
+    async fn advance_account_data(&mut self) -> Result<Option<Instant>, StoreError> {
+        loop {
+            let (items, upto) = match self.account_data.next(Instant::now()) {
+                Step::Wait(due) => return Ok(due),
+                Step::Deliver(items) => (items, self.account_data.head()),
+                Step::Load { after, upto } => {
+                    let items = store::account_data::list_range(&self.live.db, after, upto).await?;
+                    self.account_data.loaded(upto);
+                    (items, upto)
+                }
+            };
+            self.live.change(|memory, bells| {
+                for item in items {
+                    memory.push_account_data(item, bells);
+                }
+                memory.account_data.reach(upto);
+            });
+        }
+    }
+
+    fn event_bell(&mut self, event: BusEvent) {
+        ring(&mut self.events, event, |item: EventItem| (item.position, Event::from_item(item)));
+    }
+
+    fn receipt_bell(&mut self, event: BusEvent) {
+        ring(&mut self.receipts, event, |item: ReceiptItem| (item.position, Receipt::from_item(item)));
+    }
+
+    fn account_data_bell(&mut self, event: BusEvent) {
+        ring(&mut self.account_data, event, |item: AccountDataItem| (item.position, AccountData::from_item(item)));
+    }
+
+    /// After a reset the cache tells who is typing.
+    async fn typing(&self, event: BusEvent) {
+        let changes = match event {
+            BusEvent::Message { payload, .. } => TypingChange::decode(payload).into_iter().collect(),
+            BusEvent::Reset => typing::load(&self.cache, self.live.clock.now_ms()).await,
+        };
+        for change in changes {
+            typing::apply(&self.live, &change);
+        }
+    }
+
+    /// Ends typing notices whose time is over; returns when the next one ends.
+    fn expire_typing(&self) -> Option<Instant> {
+        let now_ms = self.live.clock.now_ms();
+        let ends_ms = self.live.read(|memory| memory.typing.next_end_ms())?;
+        if ends_ms > now_ms {
+            return Some(Instant::now() + Duration::from_millis((ends_ms - now_ms) as u64));
+        }
+        self.live
+            .change(|memory, bells| {
+                for room_id in memory.typing.expire(now_ms) {
+                    memory.ring_room(&room_id, bells);
+                }
+                memory.typing.next_end_ms()
+            })
+            .map(|ends_ms| Instant::now() + Duration::from_millis((ends_ms - now_ms).max(0) as u64))
+    }
+
+    fn measure(&mut self) {
+        let streams = [
+            ("events", self.events.head(), self.events.lag(), self.events.gaps()),
+            ("receipts", self.receipts.head(), self.receipts.lag(), self.receipts.gaps()),
+            ("account_data", self.account_data.head(), self.account_data.lag(), self.account_data.gaps()),
+        ];
+        for ((stream, head, lag, gaps), known) in streams.into_iter().zip(&mut self.gaps) {
+            METRICS.stream_position.with_label_values(&[stream]).set(head);
+            METRICS.stream_lag.with_label_values(&[stream, "sync"]).set(lag);
+            METRICS.bus_gaps.with_label_values(&[stream]).inc_by(gaps - *known);
+            *known = gaps;
+        }
+    }
+}
+
+/// A bell whose items cannot be read counts as one without items. A reset is answered by the next heartbeat.
+fn ring<T, I: Message + Default>(follower: &mut Follower<T>, event: BusEvent, read: impl Fn(I) -> (i64, T)) {
+    let BusEvent::Message { payload, .. } = event else { return };
+    let bell = match Bell::decode(payload) {
+        Ok(bell) => bell,
+        Err(error) => {
+            tracing::warn!(%error, "a bell cannot be read");
+            return;
+        }
+    };
+    let complete = bell.items.len() as i64 == bell.last - bell.first + 1;
+    let items = bell.items.iter().map(|item| I::decode(&item[..]).map(&read)).collect::<Result<Vec<_>, _>>();
+    follower.bell(bell.first, bell.last, items.ok().filter(|_| complete), Instant::now());
+}
+
+/// The event that an event of `m.room.redaction` redacts: at the top level, or in `content` since room version 11.
+fn redacts(event: &Event) -> Option<String> {
+    if !event.is_redaction() {
+        return None;
+    }
+    let content = || json::find(&event.json, "content").and_then(|content| json::find_text(content, "redacts"));
+    json::find_text(&event.json, "redacts").or_else(content).map(str::to_owned)
+}

@@ -1,0 +1,131 @@
+//! One /sync request: build what is new, or wait for it.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::{
+    error::SyncError,
+    live::user::Present,
+    load,
+    metrics::{METRICS, Waiting},
+    response,
+    state::Shared,
+    streams::{Ask, Loaded, Missing, News, View, gather},
+    token::Token,
+};
+
+/// Attempts to bring memory and SQL to one moment before giving up; two are the rule when something must be loaded.
+const ATTEMPTS: usize = 8;
+
+pub(crate) async fn sync(shared: &Shared, ask: Ask, timeout: Duration) -> Result<Bytes, SyncError> {
+    let present = shared.live.online(&ask.user_id).await?;
+    let outcome = match ask.since {
+        None => {
+            Box::pin(shared.live.refresh()).await?;
+            let news = Box::pin(collect(shared, &ask)).await?;
+            Ok(finish(shared, &ask, &news, None))
+        }
+        Some(since) => incremental(shared, ask, since, timeout, &present).await,
+    };
+    present.leave(shared.clock.now_ms());
+    outcome
+}
+
+async fn incremental(
+    shared: &Shared,
+    mut ask: Ask,
+    since: Token,
+    timeout: Duration,
+    present: &Present,
+) -> Result<Bytes, SyncError> {
+    let deadline = Instant::now() + timeout.min(Duration::from_millis(shared.config.max_timeout_ms));
+    // who does not wait wants to see now what another replica acknowledged a moment ago
+    let at_once = timeout.is_zero() || ask.full_state;
+    if at_once || is_ahead(since, shared.live.read(|memory| memory.heads())) {
+        Box::pin(shared.live.refresh()).await?;
+        if is_ahead(since, shared.live.read(|memory| memory.heads())) {
+            return Err(SyncError::FutureToken);
+        }
+    }
+    let mut woken = None;
+    loop {
+        // registered before the position is sampled: what comes after the sample rings
+        let mut rung = std::pin::pin!(present.bell.notify.notified());
+        rung.as_mut().enable();
+        // mostly everything is in memory, and nothing has to be awaited
+        let news = match look(shared, &ask, &Loaded::default()) {
+            Ok(news) => news,
+            Err(_) => Box::pin(collect(shared, &ask)).await?,
+        };
+        if !news.is_empty() || ask.full_state {
+            return Ok(finish(shared, &ask, &news, woken));
+        }
+        if shared.shutdown.draining() {
+            return Ok(response::write_nothing(since));
+        }
+        // nothing of that concerned this client; it need not be looked at again
+        ask.since = Some(news.next);
+        if Instant::now() >= deadline {
+            return Ok(response::write_nothing(news.next));
+        }
+        let _waiting = Waiting::begin();
+        tokio::select! {
+            () = rung => woken = present.bell.rung_at(),
+            () = tokio::time::sleep_until(deadline) => {}
+            () = shared.shutdown.wait_draining() => {}
+        }
+    }
+}
+
+fn is_ahead(since: Token, heads: Token) -> bool {
+    since.events > heads.events || since.receipts > heads.receipts || since.account_data > heads.account_data
+}
+
+/// Gathers from memory; what it lacks is loaded, then gathered again at the moment that memory has reached then.
+async fn collect(shared: &Shared, ask: &Ask) -> Result<News, SyncError> {
+    let mut loaded = Loaded::default();
+    if let Ok(news) = look(shared, ask, &loaded) {
+        return Ok(news);
+    }
+    let _permit = shared.loaders.acquire().await.map_err(|_| SyncError::Unavailable)?;
+    for _ in 0..ATTEMPTS {
+        // whoever held a permit before may have brought it
+        match look(shared, ask, &loaded) {
+            Ok(news) => return Ok(news),
+            Err(missing) => Box::pin(load::load(shared, ask, missing, &mut loaded)).await?,
+        }
+    }
+    tracing::warn!("memory and database did not come to one moment");
+    Err(SyncError::Unavailable)
+}
+
+fn look(shared: &Shared, ask: &Ask, loaded: &Loaded) -> Result<News, Missing> {
+    let key = (ask.user_id.clone(), ask.device_id.clone());
+    let sent_members =
+        if ask.filter.lazy.is_on() { shared.sent_members.get_with(key, Arc::default) } else { Arc::default() };
+    shared.live.read(|memory| {
+        let now = memory.heads();
+        let Some(user) = memory.user(&ask.user_id) else { return Ok(News { next: now, ..News::default() }) };
+        gather(&View { ask, memory, user, loaded, now, sent_members: &sent_members })
+    })
+}
+
+fn finish(shared: &Shared, ask: &Ask, news: &News, woken: Option<Instant>) -> Bytes {
+    let now_ms = shared.clock.now_ms();
+    let body = response::write(ask, news, now_ms);
+    let timelines = news.joined.values().filter_map(|room| room.timeline.as_ref());
+    let mut delivered = 0;
+    for event in timelines.flat_map(|timeline| &timeline.events) {
+        delivered += 1;
+        if woken.is_some() {
+            METRICS.delivery_latency.observe((now_ms - event.origin_server_ts).max(0) as f64 / 1_000.0);
+        }
+    }
+    METRICS.deliveries.inc_by(delivered);
+    if let Some(rung_at) = woken {
+        METRICS.wake_seconds.observe(rung_at.elapsed().as_secs_f64());
+    }
+    body
+}

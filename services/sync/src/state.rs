@@ -1,0 +1,61 @@
+//! What every handler of this service shares.
+
+use std::{ops::Deref, sync::Arc, time::Duration};
+
+use matrixon_bus::Bus;
+use matrixon_cache::Cache;
+use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
+use matrixon_store::{Db, streams::Appender};
+use moka::sync::Cache as Memo;
+use tokio::sync::Semaphore;
+
+use crate::{
+    append::{AccountDataWriter, ReceiptWriter},
+    config::Config,
+    filter::SyncFilter,
+    live::Live,
+    response::lazy::SentMembers,
+};
+
+/// Responses that read much from SQL at the same time; more of them wait, and find what the first ones loaded.
+const LOADERS: usize = 4;
+
+#[derive(Clone)]
+pub(crate) struct Sync(pub(crate) Arc<Shared>);
+
+impl Deref for Sync {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+pub(crate) struct Shared {
+    pub(crate) live: Arc<Live>,
+    pub(crate) db: Db,
+    pub(crate) cache: Cache,
+    pub(crate) bus: Bus,
+    pub(crate) clock: Clock,
+    pub(crate) config: Config,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) receipts: Appender<ReceiptWriter>,
+    pub(crate) account_data: Appender<AccountDataWriter>,
+    /// (user, filter id) → filter. Filters never change.
+    pub(crate) filters: Memo<(Arc<str>, i64), Arc<SyncFilter>>,
+    /// (user, device) → members it was sent. Losing an entry sends members once more.
+    pub(crate) sent_members: Memo<(Arc<str>, Arc<str>), Arc<SentMembers>>,
+    pub(crate) loaders: Semaphore,
+}
+
+pub(crate) fn memos() -> (Memo<(Arc<str>, i64), Arc<SyncFilter>>, Memo<(Arc<str>, Arc<str>), Arc<SentMembers>>) {
+    let idle = Duration::from_secs(3_600);
+    (
+        Memo::builder().max_capacity(10_000).time_to_idle(idle).build(),
+        Memo::builder().max_capacity(2_000).time_to_idle(idle).build(),
+    )
+}
+
+pub(crate) fn loaders() -> Semaphore {
+    Semaphore::new(LOADERS)
+}

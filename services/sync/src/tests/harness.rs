@@ -1,0 +1,205 @@
+//! Replicas of the service on one database and one bus, and what a gateway would do in front of them.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::{
+        LazyLock, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{Router, body::Body};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use matrixon_bus::Bus;
+use matrixon_cache::Cache;
+use matrixon_http::{Assertion, Signer, UserAuth, Verifier, header::IDENTITY};
+use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
+use matrixon_store::{Db, migrations};
+use matrixon_testkit::servers::Postgres;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::World;
+use crate::{Config, Deps, Service, build};
+
+const SECRET: &[u8] = b"the secret of this cluster";
+pub(crate) const NOW_MS: i64 = 1_790_000_000_500;
+
+static POSTGRES: OnceLock<Postgres> = OnceLock::new();
+static NUMBER: LazyLock<AtomicU64> = LazyLock::new(AtomicU64::default);
+
+pub(crate) struct Harness {
+    pub(crate) db: Db,
+    pub(crate) bus: Bus,
+    pub(crate) cache: Cache,
+    pub(crate) clock: Clock,
+    pub(crate) shutdown: Shutdown,
+    config: Config,
+    replicas: Vec<Service>,
+    _directory: Option<tempfile::TempDir>,
+}
+
+/// A user's session at one replica.
+#[derive(Clone)]
+pub(crate) struct Client {
+    router: Router,
+    user_id: String,
+    device_id: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.body);
+        self.body
+    }
+
+    #[track_caller]
+    pub(crate) fn refused(self, status: u16, errcode: &str) {
+        assert_eq!((self.status.as_u16(), self.body["errcode"].as_str()), (status, Some(errcode)), "{}", self.body);
+    }
+}
+
+/// Runs a test on each database.
+pub(crate) async fn on_both<F: Future<Output = ()>>(config: Config, test: impl Fn(Harness) -> F) {
+    test(Harness::sqlite(config.clone()).await).await;
+    test(Harness::postgres(config).await).await;
+}
+
+impl Harness {
+    pub(crate) async fn sqlite(config: Config) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("test.db").display());
+        Self::start(config, &url, Some(directory)).await
+    }
+
+    pub(crate) async fn postgres(config: Config) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let url = tokio::task::spawn_blocking(move || {
+            let postgres = POSTGRES.get_or_init(|| Postgres::start().unwrap());
+            postgres.create_database(&format!("sync{number}")).unwrap()
+        });
+        Self::start(config, &url.await.unwrap(), None).await
+    }
+
+    async fn start(config: Config, url: &str, directory: Option<tempfile::TempDir>) -> Self {
+        let store = matrixon_store::Config { url: url.to_owned(), max_connections: 8, ..Default::default() };
+        let db = Db::connect(&store).await.unwrap();
+        migrations::migrate(&db).await.unwrap();
+        let clock = Clock::manual(NOW_MS);
+        let cache = Cache::local(&matrixon_cache::Config::default(), clock.clone());
+        let bus = Bus::connect(&matrixon_bus::Config { url: "local".to_owned(), ..Default::default() }).await.unwrap();
+        let mut harness = Self {
+            db,
+            bus,
+            cache,
+            clock,
+            shutdown: Shutdown::new(),
+            config,
+            replicas: Vec::new(),
+            _directory: directory,
+        };
+        harness.add_replica();
+        harness.add_replica();
+        harness
+    }
+
+    /// One more process; its number.
+    pub(crate) fn add_replica(&mut self) -> usize {
+        let deps = Deps {
+            db: self.db.clone(),
+            cache: self.cache.clone(),
+            bus: self.bus.clone(),
+            clock: self.clock.clone(),
+            verifier: Verifier::new(SECRET, None, self.clock.clone()),
+            shutdown: self.shutdown.clone(),
+        };
+        self.replicas.push(build(&self.config, deps));
+        self.replicas.len() - 1
+    }
+
+    pub(crate) fn world(&self) -> World {
+        World::new(self.db.clone(), self.bus.clone())
+    }
+
+    /// Makes every replica see what was written so far: a sync that finds some news does not wait for more.
+    pub(crate) async fn settle(&self) {
+        for replica in 0..self.replicas.len() {
+            self.client(replica, "@observer:example.org").sync(&[]).await;
+        }
+    }
+
+    pub(crate) fn client(&self, replica: usize, user_id: &str) -> Client {
+        Client {
+            router: self.replicas[replica].router.clone(),
+            user_id: user_id.to_owned(),
+            device_id: "DEVICE".to_owned(),
+        }
+    }
+}
+
+impl Client {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, Value::Null).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::PUT, path, body).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::POST, path, body).await
+    }
+
+    /// /sync with these query parameters.
+    pub(crate) async fn sync(&self, query: &[(&str, &str)]) -> Value {
+        self.try_sync(query).await.ok()
+    }
+
+    pub(crate) async fn try_sync(&self, query: &[(&str, &str)]) -> Reply {
+        let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
+        self.get(&format!("/_matrix/client/v3/sync?{}", query.join("&"))).await
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Value) -> Reply {
+        let user = UserAuth {
+            user_id: self.user_id.as_str().try_into().unwrap(),
+            device_id: self.device_id.as_str().into(),
+            admin: false,
+            token_sha256: [0; 32],
+        };
+        let assertion = Assertion {
+            user: Some(user),
+            remote_addr: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            request_id: "r".to_owned(),
+            idempotency_key: "k".to_owned(),
+            expires_ms: i64::MAX,
+        };
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(IDENTITY, Signer::new(SECRET).sign(&assertion))
+            .body(body)
+            .unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+    }
+}
+
+pub(crate) fn escape(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}

@@ -1,0 +1,14 @@
+//! The whole service through its router, on SQLite and on a private PostgreSQL, several replicas on one database.
+//! The room service is played by [`world::World`], which writes its tables as that service does.
+
+mod endpoints;
+mod exactly_once;
+mod harness;
+mod rooms;
+mod waiting;
+mod world;
+
+pub(crate) use self::{
+    harness::{Harness, on_both},
+    world::World,
+};
