@@ -2,8 +2,10 @@
 
 use std::{
     fmt::Write as _,
-    sync::atomic::{AtomicU64, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anyhow::Context as _;
@@ -22,11 +24,11 @@ pub(crate) struct User {
     txn: u64,
 }
 
-/// Names that no earlier run on this server used.
+/// Names that no earlier run on this server used: a random number a run.
 fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis());
-    format!("load-{now:x}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+    static RUN: LazyLock<u32> = LazyLock::new(rand::random);
+    format!("load-{:x}-{}", *RUN, COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn text(value: &Value, member: &str) -> anyhow::Result<String> {
@@ -80,14 +82,23 @@ impl User {
     /// Sends a text message and returns its event id.
     pub(crate) async fn send(&mut self, room_id: &str, body: &str) -> anyhow::Result<String> {
         self.txn += 1;
-        let path =
-            format!("/_matrix/client/v3/rooms/{}/send/m.room.message/{}-{}", encode(room_id), std::process::id(), self.txn);
+        let path = format!(
+            "/_matrix/client/v3/rooms/{}/send/m.room.message/{}-{}",
+            encode(room_id),
+            std::process::id(),
+            self.txn
+        );
         let content = json!({ "msgtype": "m.text", "body": body });
         text(&self.client.json(Method::PUT, &path, &content).await?, "event_id")
     }
 
     /// `/sync`; returns the raw answer.
-    pub(crate) async fn sync(&mut self, since: Option<&str>, timeout_ms: u64, filter: Option<&str>) -> anyhow::Result<Bytes> {
+    pub(crate) async fn sync(
+        &mut self,
+        since: Option<&str>,
+        timeout_ms: u64,
+        filter: Option<&str>,
+    ) -> anyhow::Result<Bytes> {
         let mut path = format!("/_matrix/client/v3/sync?timeout={timeout_ms}");
         if let Some(since) = since {
             write!(path, "&since={}", encode(since))?;

@@ -94,7 +94,12 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
             let report = scenario.run(&target).await.with_context(|| format!("{}: {scenario:?}", server.name))?;
             eprintln!(
                 "{:<12} {:<48} {:>9.1}/s  p50 {:>8.2} ms  p95 {:>8.2} ms  {} failed",
-                server.name, report.scenario, report.per_second, report.latency_ms.p50, report.latency_ms.p95, report.failures
+                server.name,
+                report.scenario,
+                report.per_second,
+                report.latency_ms.p50,
+                report.latency_ms.p95,
+                report.failures
             );
             reports.push(report);
         }

@@ -29,7 +29,12 @@ impl Client {
     }
 
     /// Sends a request and reads the whole answer.
-    pub(crate) async fn call(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
+    pub(crate) async fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
         let result = timeout(REQUEST_TIMEOUT, self.exchange(method, path, body)).await;
         match result {
             Ok(Ok(answer)) => Ok(answer),

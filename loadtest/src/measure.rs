@@ -99,7 +99,8 @@ impl<'a> Stopwatch<'a> {
             cpu_ms_per_operation: counted
                 .then(|| now.cpu.saturating_sub(self.cpu).as_secs_f64() * 1000.0 / operations as f64),
             resident_mib: counted.then_some(now.resident as f64 / f64::from(1 << 20)),
-            bytes_per_operation: (samples.bytes > 0 && operations > 0).then(|| samples.bytes as f64 / operations as f64),
+            bytes_per_operation: (samples.bytes > 0 && operations > 0)
+                .then(|| samples.bytes as f64 / operations as f64),
             checks: HashMap::new(),
         }
     }
@@ -157,5 +158,6 @@ pub(crate) fn progress(label: &str, done: f64) {
     let filled = (done.clamp(0.0, 1.0) * 30.0) as usize;
     let end = if done >= 1.0 { "\n" } else { "" };
     // a terminal that went away is no reason to stop measuring
-    let _gone = write!(err, "\r{label:<28} [{}{}] {:>3.0} %{end}", "#".repeat(filled), "-".repeat(30 - filled), done * 100.0);
+    let _gone =
+        write!(err, "\r{label:<28} [{}{}] {:>3.0} %{end}", "#".repeat(filled), "-".repeat(30 - filled), done * 100.0);
 }

@@ -26,14 +26,25 @@ pub(crate) fn ratios(all: &[ServerReports]) -> String {
     for (index, server) in all.iter().enumerate() {
         let x = LABELS + 130.0 * index as f64;
         let colour = COLOURS[index % COLOURS.len()];
-        writeln!(out, "<rect x=\"{x}\" y=\"14\" width=\"10\" height=\"10\" fill=\"{colour}\"/><text x=\"{}\" y=\"23\">{}</text>", x + 14.0, escape(&server.server))
-            .expect("writing to a string");
+        writeln!(
+            out,
+            "<rect x=\"{x}\" y=\"14\" width=\"10\" height=\"10\" fill=\"{colour}\"/><text x=\"{}\" y=\"23\">{}</text>",
+            x + 14.0,
+            escape(&server.server)
+        )
+        .expect("writing to a string");
     }
     let scale = |ratio: f64| ((ratio.max(0.1).log10() + 1.0) / 3.0 * (WIDTH - LABELS - 80.0)).max(1.0);
     for (row, base) in first.reports.iter().enumerate() {
         let top = 40.0 + group * row as f64;
-        writeln!(out, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", LABELS - 8.0, top + group / 2.0, escape(&base.scenario))
-            .expect("writing to a string");
+        writeln!(
+            out,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
+            LABELS - 8.0,
+            top + group / 2.0,
+            escape(&base.scenario)
+        )
+        .expect("writing to a string");
         for (index, server) in all.iter().enumerate() {
             let Some(report) = server.reports.get(row) else { continue };
             let ratio = ratio(report, base);

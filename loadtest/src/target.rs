@@ -46,7 +46,9 @@ impl TargetArgs {
         let mut pids: Vec<u32> = Vec::new();
         let mut add = |value: &Value| pids.extend(value["pid"].as_u64().map(|pid| pid as u32));
         cluster["processes"].as_array().into_iter().flatten().for_each(&mut add);
-        ["postgres", "redis", "nats"].iter().for_each(|name| add(&cluster[name]));
+        for name in ["postgres", "redis", "nats"] {
+            add(&cluster[name]);
+        }
         Target::new(&urls, pids)
     }
 }

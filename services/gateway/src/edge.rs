@@ -26,6 +26,7 @@ use matrixon_runtime::{
     clock::Clock,
     metrics::http::{Kind, RouteMetrics},
     random,
+    role::Role,
     shutdown::Shutdown,
     telemetry,
 };
@@ -189,9 +190,15 @@ impl Edge {
         body: Body,
         entry: &mut AccessEntry,
     ) -> Result<Response<Body>, MatrixError> {
+        let may_revoke = exchange.route.info.role == Role::Auth && !head.method.is_safe();
         // Boxed, so that all it needs is given back before a long poll waits.
         let outgoing = Box::pin(self.prepare(exchange, head, body, entry)).await?;
-        outgoing.send(&self.parts, entry).await
+        let response = outgoing.send(&self.parts, entry).await?;
+        if let Some(user) = entry.requester().filter(|_| may_revoke && response.status().is_success()) {
+            // Who has just logged out must not be served once more while the revocation is on its way.
+            self.parts.identity.forget_user(user.user_id.as_str());
+        }
+        Ok(response)
     }
 
     /// Everything before the request may go out.

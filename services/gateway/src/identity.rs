@@ -78,6 +78,11 @@ impl Identity {
         Box::pin(self.authenticate(token, token_sha256)).await
     }
 
+    /// The next request of this user is looked up again: for what this gateway itself has just seen the user change.
+    pub(crate) fn forget_user(&self, user_id: &str) {
+        self.0.sessions.forget_user(user_id);
+    }
+
     async fn find_cached(&self, token_sha256: &[u8; 32]) -> Option<UserAuth> {
         // An unknown token needs no fresh cache; and what was found before waiting may have been revoked meanwhile.
         self.0.sessions.find(token_sha256, self.0.clock.now_ms())?;

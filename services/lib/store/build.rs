@@ -16,7 +16,10 @@ fn main() {
     for name in names {
         let (version, title) = name.trim_end_matches(".sql").split_once('_').expect("NNNN_name.sql");
         let version: i64 = version.parse().expect("NNNN_name.sql");
-        let path = |dir: &str| root.join(dir).join(&name).canonicalize().expect("a migration exists in both dialects");
+        let path = |dir: &str| {
+            let path = root.join(dir).join(&name).canonicalize().expect("a migration exists in both dialects");
+            path.into_os_string().into_string().expect("UTF-8 path")
+        };
         writeln!(
             out,
             "Migration {{ version: {version}, name: {title:?}, postgres: include_str!({:?}), sqlite: include_str!({:?}) }},",
@@ -26,5 +29,6 @@ fn main() {
         .expect("writing to a string");
     }
     out.push(']');
-    fs::write(Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("migrations.rs"), out).expect("writable OUT_DIR");
+    fs::write(Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("migrations.rs"), out)
+        .expect("writable OUT_DIR");
 }

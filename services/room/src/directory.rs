@@ -31,12 +31,7 @@ pub(crate) async fn is_published(room: &Room, room_id: &RoomId) -> Result<bool, 
 }
 
 /// `M_FORBIDDEN` ← no power to set the canonical alias · `M_NOT_FOUND` ← unknown room
-pub(crate) async fn publish(
-    room: &Room,
-    user_id: &UserId,
-    room_id: &RoomId,
-    published: bool,
-) -> Result<(), RoomError> {
+pub(crate) async fn publish(room: &Room, user_id: &UserId, room_id: &RoomId, published: bool) -> Result<(), RoomError> {
     let head = power::load(room, room_id, user_id).await?;
     power::check_can_set_canonical_alias(&head, user_id)?;
     Ok(directory::set_published(&room.db, head.room, published).await?)
@@ -49,9 +44,10 @@ pub(crate) async fn list(room: &Room, query: Query<'_>) -> Result<bytes::Bytes, 
     }
     let offset = match query.since.filter(|token| !token.is_empty()) {
         None => 0,
-        Some(token) => token.parse::<u32>().map(i64::from).map_err(|_| {
-            RoomError::InvalidParam("`since` is no token of this server".to_owned())
-        })?,
+        Some(token) => token
+            .parse::<u32>()
+            .map(i64::from)
+            .map_err(|_| RoomError::InvalidParam("`since` is no token of this server".to_owned()))?,
     };
     let limit = query.limit.unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT) as usize;
     let mut chunk = Vec::new();

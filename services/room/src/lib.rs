@@ -31,8 +31,8 @@ use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
 use matrixon_store::Db;
 use ruma::{OwnedServerName, signatures::Ed25519KeyPair};
 
-pub use self::{config::Config, error::RoomError};
 use self::service::{Parts, Room};
+pub use self::{config::Config, error::RoomError};
 
 /// What this service is built from.
 pub struct Deps {

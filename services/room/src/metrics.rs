@@ -14,5 +14,9 @@ pub(crate) static EVENT_PERSIST: LazyLock<Histogram> = LazyLock::new(|| {
 });
 
 pub(crate) static APPEND_CONFLICTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    metrics::counter("room_append_conflicts_total", "Appends computed again because the room had moved on.", &["service"])
+    metrics::counter(
+        "room_append_conflicts_total",
+        "Appends computed again because the room had moved on.",
+        &["service"],
+    )
 });

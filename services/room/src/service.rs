@@ -54,8 +54,7 @@ impl Room {
     /// Must be called within a tokio runtime: the group commit is a task.
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { config, db, bus, signer, clock, peers } = parts;
-        let limits =
-            Limits { queued_items: config.queued_items, batch_items: config.batch_items, ..Limits::default() };
+        let limits = Limits { queued_items: config.queued_items, batch_items: config.batch_items, ..Limits::default() };
         Self(Arc::new(RoomInner {
             appender: Appender::spawn(db.clone(), EventsWriter::new(bus), limits),
             heads: Heads::new(config.head_cache_mib << 20),

@@ -21,11 +21,12 @@ pub(crate) async fn find(
     }
 }
 
+const UNKNOWN: SyncError = SyncError::InvalidParam("there is no filter of this id");
+
 async fn find_stored(shared: &Shared, user_id: &Arc<str>, id: &str) -> Result<Arc<SyncFilter>, SyncError> {
     if id.trim_start().starts_with('{') {
         return Err(SyncError::BadJson("`filter` is not a filter".to_owned()));
     }
-    const UNKNOWN: SyncError = SyncError::InvalidParam("there is no filter of this id");
     let key = (user_id.clone(), id.parse().map_err(|_| UNKNOWN)?);
     if let Some(filter) = shared.filters.get(&key) {
         return Ok(filter);

@@ -87,7 +87,6 @@ pub fn build(config: &Config, deps: Deps) -> Service {
     let bellman = || Bellman { bus: bus.clone(), live: live.clone() };
     let receipts = Appender::spawn(db.clone(), ReceiptWriter(bellman()), Limits::default());
     let account_data = Appender::spawn(db.clone(), AccountDataWriter(bellman()), Limits::default());
-    let (filters, sent_members) = state::memos();
     let shared = Shared {
         live: live.clone(),
         db,
@@ -98,8 +97,8 @@ pub fn build(config: &Config, deps: Deps) -> Service {
         shutdown,
         receipts,
         account_data,
-        filters,
-        sent_members,
+        filters: state::filters(),
+        sent_members: state::sent_members(),
         loaders: state::loaders(),
     };
     Service { router: http::routes().into_router(Sync(Arc::new(shared)), verifier), tasks, live }

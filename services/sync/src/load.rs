@@ -12,11 +12,11 @@ use crate::{
 };
 
 /// Adds to `loaded` what is missing; rooms are also kept in memory for the next request.
-pub(crate) async fn load(shared: &Shared, ask: &Ask, missing: Missing, loaded: &mut Loaded) -> Result<(), SyncError> {
+pub(crate) async fn load(shared: &Shared, ask: &Ask, missing: &Missing, loaded: &mut Loaded) -> Result<(), SyncError> {
     let db = &shared.db;
     let user_id = &*ask.user_id;
     if !missing.rooms.is_empty() {
-        load_rooms(shared, &missing, loaded).await?;
+        load_rooms(shared, missing, loaded).await?;
     }
     if !missing.gaps.is_empty() {
         let gaps: Vec<Gap> = missing.gaps.values().copied().collect();
@@ -40,7 +40,7 @@ pub(crate) async fn load(shared: &Shared, ask: &Ask, missing: Missing, loaded: &
     if missing.forgotten {
         loaded.forgotten = Some(store::memberships::load_forgotten(db, user_id).await?);
     }
-    load_others(shared, ask, &missing, loaded).await
+    load_others(shared, ask, missing, loaded).await
 }
 
 async fn load_others(shared: &Shared, ask: &Ask, missing: &Missing, loaded: &mut Loaded) -> Result<(), SyncError> {

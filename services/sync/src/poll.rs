@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::SyncError,
-    live::user::Present,
+    live::{memory::Memory, user::Present},
     load,
     metrics::{METRICS, Waiting},
     response,
@@ -43,9 +43,9 @@ async fn incremental(
     let deadline = Instant::now() + timeout.min(Duration::from_millis(shared.config.max_timeout_ms));
     // who does not wait wants to see now what another replica acknowledged a moment ago
     let at_once = timeout.is_zero() || ask.full_state;
-    if at_once || is_ahead(since, shared.live.read(|memory| memory.heads())) {
+    if at_once || is_ahead(since, shared.live.read(Memory::heads)) {
         Box::pin(shared.live.refresh()).await?;
-        if is_ahead(since, shared.live.read(|memory| memory.heads())) {
+        if is_ahead(since, shared.live.read(Memory::heads)) {
             return Err(SyncError::FutureToken);
         }
     }
@@ -94,14 +94,14 @@ async fn collect(shared: &Shared, ask: &Ask) -> Result<News, SyncError> {
         // whoever held a permit before may have brought it
         match look(shared, ask, &loaded) {
             Ok(news) => return Ok(news),
-            Err(missing) => Box::pin(load::load(shared, ask, missing, &mut loaded)).await?,
+            Err(missing) => Box::pin(load::load(shared, ask, &missing, &mut loaded)).await?,
         }
     }
     tracing::warn!("memory and database did not come to one moment");
     Err(SyncError::Unavailable)
 }
 
-fn look(shared: &Shared, ask: &Ask, loaded: &Loaded) -> Result<News, Missing> {
+fn look(shared: &Shared, ask: &Ask, loaded: &Loaded) -> Result<News, Box<Missing>> {
     let key = (ask.user_id.clone(), ask.device_id.clone());
     let sent_members =
         if ask.filter.lazy.is_on() { shared.sent_members.get_with(key, Arc::default) } else { Arc::default() };

@@ -19,6 +19,7 @@ use crate::{
 
 /// Responses that read much from SQL at the same time; more of them wait, and find what the first ones loaded.
 const LOADERS: usize = 4;
+const IDLE: Duration = Duration::from_hours(1);
 
 #[derive(Clone)]
 pub(crate) struct Sync(pub(crate) Arc<Shared>);
@@ -42,18 +43,21 @@ pub(crate) struct Shared {
     pub(crate) receipts: Appender<ReceiptWriter>,
     pub(crate) account_data: Appender<AccountDataWriter>,
     /// (user, filter id) → filter. Filters never change.
-    pub(crate) filters: Memo<(Arc<str>, i64), Arc<SyncFilter>>,
+    pub(crate) filters: Filters,
     /// (user, device) → members it was sent. Losing an entry sends members once more.
-    pub(crate) sent_members: Memo<(Arc<str>, Arc<str>), Arc<SentMembers>>,
+    pub(crate) sent_members: SentToDevices,
     pub(crate) loaders: Semaphore,
 }
 
-pub(crate) fn memos() -> (Memo<(Arc<str>, i64), Arc<SyncFilter>>, Memo<(Arc<str>, Arc<str>), Arc<SentMembers>>) {
-    let idle = Duration::from_secs(3_600);
-    (
-        Memo::builder().max_capacity(10_000).time_to_idle(idle).build(),
-        Memo::builder().max_capacity(2_000).time_to_idle(idle).build(),
-    )
+pub(crate) type Filters = Memo<(Arc<str>, i64), Arc<SyncFilter>>;
+pub(crate) type SentToDevices = Memo<(Arc<str>, Arc<str>), Arc<SentMembers>>;
+
+pub(crate) fn filters() -> Filters {
+    Memo::builder().max_capacity(10_000).time_to_idle(IDLE).build()
+}
+
+pub(crate) fn sent_members() -> SentToDevices {
+    Memo::builder().max_capacity(2_000).time_to_idle(IDLE).build()
 }
 
 pub(crate) fn loaders() -> Semaphore {

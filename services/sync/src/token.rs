@@ -24,7 +24,7 @@ pub(crate) struct Token {
 #[error("not a token of this server")]
 pub(crate) struct BadToken;
 
-/// i64::MAX has 19 digits.
+/// `i64::MAX` has 19 digits.
 const MAX_LENGTH: usize = 3 + 4 * 20;
 
 impl FromStr for Token {

@@ -108,11 +108,10 @@ fn adopt_params<R>(session: &mut Session, request: &Uia<R>, known: bool, policy:
     if request.params.is_empty() {
         return Ok(());
     }
-    let changed = known && !session.params.is_empty() && session.params != request.params;
-    if changed && !policy.params_may_change {
+    if known && session.began_otherwise(&request.params) && !policy.params_may_change {
         return Err(AuthError::Forbidden("the operation has changed since the session began"));
     }
-    session.params.clone_from(&request.params);
+    session.set_params(&request.params);
     Ok(())
 }
 

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use matrixon_runtime::random;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::{Flow, Stage, seal, stages::Proof};
 use crate::state::Auth;
@@ -24,6 +26,9 @@ pub(super) struct Session {
     operation: String,
     user: Option<String>,
     pub(super) params: Map<String, Value>,
+    /// Instead of parameters that are too many to be kept: their digest.
+    #[serde(default)]
+    params_digest: Option<String>,
     pub(super) completed: Vec<Stage>,
     pub(super) registration_token: Option<String>,
 }
@@ -35,6 +40,7 @@ impl Session {
             operation,
             user: user.map(str::to_owned),
             params: Map::new(),
+            params_digest: None,
             completed: Vec::new(),
             registration_token: None,
         }
@@ -43,6 +49,29 @@ impl Session {
     /// Was it made for this operation by this user?
     pub(super) fn is_for(&self, operation: &str, user: Option<&str>) -> bool {
         self.operation == operation && self.user.as_deref() == user
+    }
+
+    /// Was it begun with other parameters than these?
+    pub(super) fn began_otherwise(&self, params: &Map<String, Value>) -> bool {
+        match &self.params_digest {
+            Some(began) => *began != digest(params),
+            None => !self.params.is_empty() && self.params != *params,
+        }
+    }
+
+    pub(super) fn set_params(&mut self, params: &Map<String, Value>) {
+        self.params.clone_from(params);
+        self.params_digest = None;
+    }
+
+    /// What is kept of it.
+    pub(super) fn shortened(&self) -> Self {
+        let mut kept = self.clone();
+        if serde_json::to_vec(&kept.params).is_ok_and(|bytes| bytes.len() > MAX_PARAMS_BYTES) {
+            kept.params_digest = Some(digest(&kept.params));
+            kept.params = Map::new();
+        }
+        kept
     }
 
     pub(super) fn complete(&mut self, stage: Stage, proof: Proof) {
@@ -73,11 +102,7 @@ impl Session {
     /// Losing it only costs the client another round.
     pub(super) async fn save(&self, auth: &Auth) {
         let lifetime = Duration::from_secs(auth.config.interactive_session_seconds.max(1));
-        let Ok(mut plain) = serde_json::to_vec(self) else { return };
-        if plain.len() > MAX_PARAMS_BYTES {
-            let small = Self { params: Map::new(), ..self.clone() };
-            plain = serde_json::to_vec(&small).unwrap_or_default();
-        }
+        let Ok(plain) = serde_json::to_vec(&self.shortened()) else { return };
         let Some(sealed) = seal::seal(&self.id, plain) else { return };
         if let Err(error) = auth.cache.set(&seal::cache_key(&self.id), sealed.into(), lifetime).await {
             tracing::debug!(%error, "an interactive session could not be kept");
@@ -89,4 +114,8 @@ impl Session {
             tracing::debug!(%error, "an interactive session could not be deleted");
         }
     }
+}
+
+fn digest(params: &Map<String, Value>) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(serde_json::to_vec(params).unwrap_or_default()))
 }

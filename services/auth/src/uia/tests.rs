@@ -38,3 +38,18 @@ fn a_proof_is_kept_by_later_stages() {
     assert_eq!(session.registration_token.as_deref(), Some("token"));
     assert_eq!(session.completed, [Stage::RegistrationToken, Stage::Dummy]);
 }
+
+#[test]
+fn parameters_that_are_too_many_are_known_by_their_digest() {
+    let params = |device_id: &str| {
+        let devices = vec![device_id.repeat(200); 100];
+        serde_json::Map::from_iter([("devices".to_owned(), devices.into())])
+    };
+    let mut session = Session::new("operation".to_owned(), None);
+    assert!(!session.began_otherwise(&params("A")));
+    session.set_params(&params("A"));
+    let kept = session.shortened();
+    assert!(kept.params.is_empty());
+    assert!(!kept.began_otherwise(&params("A")));
+    assert!(kept.began_otherwise(&params("B")));
+}

@@ -73,6 +73,10 @@ impl AccessEntry {
         self.0.requester = user.cloned();
     }
 
+    pub(super) fn requester(&self) -> Option<&UserAuth> {
+        self.0.requester.as_ref()
+    }
+
     /// Takes what the service says its database cost (`<queries>;<microseconds>`) out of its response.
     pub(super) fn take_database_cost(&mut self, headers: &mut http::HeaderMap) {
         let Some(cost) = headers.remove(header::DATABASE) else { return };

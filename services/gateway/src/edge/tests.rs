@@ -82,6 +82,16 @@ async fn a_token_is_looked_up_once_and_its_revocation_takes_effect() {
 }
 
 #[tokio::test]
+async fn who_logs_out_is_out_at_once() {
+    let fixture = Fixture::start().await;
+    let whoami = || get("/_matrix/client/v3/account/whoami").token("good");
+    fixture.followed().await;
+    assert_eq!(fixture.send(whoami()).await.status, StatusCode::OK);
+    assert_eq!(fixture.send(post("/_matrix/client/v3/logout", "{}").token("good")).await.status, StatusCode::OK);
+    assert_eq!(fixture.send(whoami()).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_cache_that_cannot_follow_is_not_trusted() {
     let fixture = Fixture::start().await;
     let whoami = || get("/_matrix/client/v3/account/whoami").token("good");

@@ -84,6 +84,14 @@ impl Sessions {
         while state.bytes > self.max_bytes && state.evict_one() {}
     }
 
+    /// Forgets what is cached of a user.
+    pub(super) fn forget_user(&self, user_id: &str) {
+        let mut state = self.state.write();
+        for key in state.by_user.get(user_id).cloned().unwrap_or_default() {
+            state.remove(&key);
+        }
+    }
+
     /// What to ask for next; `None`: only for the current position.
     pub(super) fn seen(&self) -> Option<i64> {
         self.state.read().seen

@@ -16,6 +16,7 @@ const OVERHEAD: usize = 96;
 pub(crate) struct Inbox {
     queue: Mutex<Queue>,
     arrived: Notify,
+    reset_wanted: Notify,
     max_bytes: usize,
 }
 
@@ -27,7 +28,7 @@ struct Queue {
 
 impl Inbox {
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { queue: Mutex::default(), arrived: Notify::new(), max_bytes }
+        Self { queue: Mutex::default(), arrived: Notify::new(), reset_wanted: Notify::new(), max_bytes }
     }
 
     /// Appends a message. When there is no room the queue is emptied instead: its reader is so far behind
@@ -62,6 +63,15 @@ impl Inbox {
         queue.events.push_back(BusEvent::Reset);
         drop(queue);
         self.arrived.notify_one();
+    }
+
+    /// Asks whoever fills this queue to say `Reset` behind what it has.
+    pub(crate) fn want_reset(&self) {
+        self.reset_wanted.notify_one();
+    }
+
+    pub(crate) async fn reset_wanted(&self) {
+        self.reset_wanted.notified().await;
     }
 
     pub(crate) async fn next(&self) -> BusEvent {

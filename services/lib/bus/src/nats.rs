@@ -12,9 +12,9 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectOptions, ServerAddr, connection::State};
+use async_nats::{Client, ConnectOptions, Message, ServerAddr, Statistics, connection::State};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{error, warn};
 
@@ -38,6 +38,7 @@ const REGISTRATIONS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct NatsBus {
     client: Client,
+    statistics: Arc<Statistics>,
     outgoing: mpsc::Sender<Outgoing>,
     /// Bytes published and not yet written to the socket.
     queued: Arc<AtomicUsize>,
@@ -52,6 +53,8 @@ pub(crate) struct NatsBus {
 struct Outgoing {
     subject: String,
     payload: Bytes,
+    /// The connection it was published for: sent over a later one, it would come after that one's `Reset`.
+    connection: u64,
 }
 
 impl Outgoing {
@@ -71,6 +74,7 @@ impl NatsBus {
         tasks.spawn(send(client.clone(), to_send, Arc::clone(&queued)));
         tasks.spawn(Control::new(client.clone(), signals, registered).run());
         Ok(Self {
+            statistics: client.statistics(),
             client,
             outgoing,
             queued,
@@ -91,7 +95,8 @@ impl NatsBus {
             METRICS.dropped_disconnected.inc();
             return;
         }
-        let message = Outgoing { subject: subject.to_owned(), payload };
+        let message =
+            Outgoing { subject: subject.to_owned(), payload, connection: count_connections(&self.statistics) };
         let cost = message.cost();
         if self.queued.fetch_add(cost, Ordering::Relaxed) + cost > self.send_buffer_bytes {
             self.queued.fetch_sub(cost, Ordering::Relaxed);
@@ -147,16 +152,17 @@ fn reconnect_delay(attempts: usize) -> Duration {
 }
 
 async fn send(client: Client, mut to_send: mpsc::Receiver<Outgoing>, queued: Arc<AtomicUsize>) {
+    let statistics = client.statistics();
     let mut batch = Vec::with_capacity(SEND_BATCH);
     while to_send.recv_many(&mut batch, SEND_BATCH).await > 0 {
         let mut cost = 0;
         for message in batch.drain(..) {
             cost += message.cost();
-            if client.connection_state() != State::Connected {
+            if message.connection != count_connections(&statistics) || client.connection_state() != State::Connected {
                 METRICS.dropped_disconnected.inc();
                 continue;
             }
-            let Outgoing { subject, payload } = message;
+            let Outgoing { subject, payload, .. } = message;
             if let Err(error) = client.publish(subject.clone(), payload).await {
                 METRICS.dropped_refused.inc();
                 warn!(subject, %error, "bus message refused");
@@ -187,11 +193,40 @@ async fn forward(
     if registrations.send(Arc::downgrade(&inbox)).await.is_err() {
         return;
     }
-    let mut last: Arc<str> = subject.into();
-    while let Some(message) = messages.next().await {
-        if *last != *message.subject {
-            last = message.subject.as_str().into();
+    let mut delivery = Delivery { subject: subject.into(), inbox: &inbox };
+    loop {
+        tokio::select! {
+            message = messages.next() => match message {
+                Some(message) => delivery.push(message),
+                None => return,
+            },
+            () = inbox.reset_wanted() => {
+                // What was received before the mark is here already, and goes first.
+                while let Some(Some(message)) = tokio::task::unconstrained(messages.next()).now_or_never() {
+                    delivery.push(message);
+                }
+                inbox.reset();
+            }
         }
-        inbox.push(Arc::clone(&last), message.payload);
     }
+}
+
+struct Delivery<'a> {
+    /// Of the last message, to be shared by those that follow.
+    subject: Arc<str>,
+    inbox: &'a Inbox,
+}
+
+impl Delivery<'_> {
+    fn push(&mut self, message: Message) {
+        if *self.subject != *message.subject {
+            self.subject = message.subject.as_str().into();
+        }
+        self.inbox.push(Arc::clone(&self.subject), message.payload);
+    }
+}
+
+/// Connections made so far.
+fn count_connections(statistics: &Statistics) -> u64 {
+    statistics.connects.load(Ordering::Acquire)
 }

@@ -1,6 +1,6 @@
 //! The HTTP face of every service: typed requests (ruma) with typed auth, route registration, errors.
 //!
-//! ```ignore
+//! ```text
 //! async fn handler(State(room): State<Room>, Matrix { req, auth, .. }: Matrix<leave_room::v3::Request, UserAuth>)
 //!     -> Result<leave_room::v3::Response, RoomError> { … }
 //!

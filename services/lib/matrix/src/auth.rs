@@ -40,18 +40,17 @@ pub fn auth_keys(version: RoomVersion, event: &NewEvent) -> Result<Vec<(StateEve
         "{}".to_owned()
     };
     let content = RawValue::from_string(json).map_err(|error| Rejection(error.to_string()))?;
-    auth_types_for_event(
-        &event_type,
-        &event.sender,
-        event.state_key.as_deref(),
-        &content,
-        &version.rules.authorization,
-    )
-    .map_err(Rejection)
+    auth_types_for_event(&event_type, &event.sender, event.state_key.as_deref(), &content, &version.rules.authorization)
+        .map_err(Rejection)
 }
 
 /// Checks a PDU of ours against the room's state, from which its auth events were chosen too.
-pub fn check(version: RoomVersion, pdu: &Pdu, auth_events: &[Arc<Pdu>], state: &impl StateLookup) -> Result<(), Rejection> {
+pub fn check(
+    version: RoomVersion,
+    pdu: &Pdu,
+    auth_events: &[Arc<Pdu>],
+    state: &impl StateLookup,
+) -> Result<(), Rejection> {
     let rules = &version.rules.authorization;
     let create = state.find(&StateEventType::RoomCreate, "");
     check_state_independent_auth_rules(rules, pdu, |id| {

@@ -99,23 +99,24 @@ pub struct Signer {
 }
 
 impl Signer {
-    pub fn build(&self, event: NewEvent, context: EventContext<'_>) -> Result<Built, BuildError> {
+    pub fn build(&self, event: NewEvent, place: EventContext<'_>) -> Result<Built, BuildError> {
         canonical::check_names(&event.event_type, event.state_key.as_deref())?;
-        let version = context.version;
+        let version = place.version;
         let content = with_redacts(version, &event);
         let content_json = serde_json::to_string(&content).map_err(|error| BuildError::Sign(error.to_string()))?;
-        let mut object = pdu_object(&event, &context, content);
+        let mut object = pdu_object(&event, &place, content);
         hash_and_sign_event(self.server_name.as_str(), &*self.key, &mut object, &version.rules.redaction)
             .map_err(|error| sign_error(&error))?;
         let hash = reference_hash(&object, version.rules).map_err(|error| sign_error(&error))?;
-        let event_id = OwnedEventId::try_from(format!("${hash}")).map_err(|error| BuildError::Sign(error.to_string()))?;
-        let room_id = match context.room_id {
+        let event_id =
+            OwnedEventId::try_from(format!("${hash}")).map_err(|error| BuildError::Sign(error.to_string()))?;
+        let room_id = match place.room_id {
             Some(room_id) => room_id.to_owned(),
             None => RoomId::new_v2(&hash).map_err(|error| BuildError::Sign(error.to_string()))?,
         };
 
         let hidden_json = hidden_json(&object)?;
-        let json = client_json(&event, &event_id, &room_id, context.origin_server_ts, &content_json)?;
+        let json = client_json(&event, &event_id, &room_id, place.origin_server_ts, &content_json)?;
         // What the PDU has in canonical JSON: both texts are one object each, and share no member.
         let event_id_member = r#""event_id":"","#.len() + event_id.as_str().len();
         if json.len() + hidden_json.len() - 1 - event_id_member > MAX_EVENT_BYTES {
@@ -124,15 +125,15 @@ impl Signer {
 
         let pdu = Pdu {
             event_id,
-            room_id: context.room_id.map(RoomId::to_owned),
+            room_id: place.room_id.map(RoomId::to_owned),
             sender: event.sender,
-            origin_server_ts: MilliSecondsSinceUnixEpoch(UInt::new_saturating(context.origin_server_ts.max(0) as u64)),
+            origin_server_ts: MilliSecondsSinceUnixEpoch(UInt::new_saturating(place.origin_server_ts.max(0) as u64)),
             event_type: TimelineEventType::from(event.event_type),
             state_key: event.state_key,
             content: RawValue::from_string(content_json).map_err(|error| BuildError::Sign(error.to_string()))?,
-            prev_events: context.prev_events.to_vec(),
-            auth_events: context.auth_events,
-            depth: context.depth,
+            prev_events: place.prev_events.to_vec(),
+            auth_events: place.auth_events,
+            depth: place.depth,
             redacts: event.redacts,
         };
         Ok(Built { pdu, room_id, json, hidden_json })
@@ -165,23 +166,23 @@ fn int(value: i64) -> CanonicalJsonValue {
 }
 
 /// Everything that is hashed and signed.
-fn pdu_object(event: &NewEvent, context: &EventContext<'_>, content: CanonicalJsonObject) -> CanonicalJsonObject {
+fn pdu_object(event: &NewEvent, place: &EventContext<'_>, content: CanonicalJsonObject) -> CanonicalJsonObject {
     let mut object = CanonicalJsonObject::new();
-    object.insert("auth_events".to_owned(), ids(&context.auth_events));
+    object.insert("auth_events".to_owned(), ids(&place.auth_events));
     object.insert("content".to_owned(), CanonicalJsonValue::Object(content));
-    object.insert("depth".to_owned(), int(context.depth));
-    object.insert("origin_server_ts".to_owned(), int(context.origin_server_ts));
-    object.insert("prev_events".to_owned(), ids(context.prev_events));
+    object.insert("depth".to_owned(), int(place.depth));
+    object.insert("origin_server_ts".to_owned(), int(place.origin_server_ts));
+    object.insert("prev_events".to_owned(), ids(place.prev_events));
     object.insert("sender".to_owned(), event.sender.as_str().into());
     object.insert("type".to_owned(), event.event_type.as_str().into());
-    if let Some(room_id) = context.room_id {
+    if let Some(room_id) = place.room_id {
         object.insert("room_id".to_owned(), room_id.as_str().into());
     }
     if let Some(state_key) = &event.state_key {
         object.insert("state_key".to_owned(), state_key.as_str().into());
     }
     if let Some(redacts) = &event.redacts
-        && !context.version.redacts_in_content()
+        && !place.version.redacts_in_content()
     {
         object.insert("redacts".to_owned(), redacts.as_str().into());
     }

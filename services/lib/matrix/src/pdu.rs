@@ -1,7 +1,7 @@
 //! A PDU in the form that the authorization rules read.
 
 use ruma::{
-    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    CanonicalJsonObject, EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
     events::TimelineEventType, state_res::Event,
 };
 use serde::Deserialize;
@@ -133,6 +133,27 @@ impl Event for Pdu {
     fn rejected(&self) -> bool {
         false // rejected events are never loaded as state
     }
+}
+
+/// The PDU as other servers get it, from the two stored parts of an event.
+pub fn reconstruct(
+    version: RoomVersion,
+    client_json: &str,
+    hidden_json: &str,
+) -> Result<CanonicalJsonObject, PduError> {
+    let mut pdu: CanonicalJsonObject = serde_json::from_str(client_json)?;
+    let hidden: CanonicalJsonObject = serde_json::from_str(hidden_json)?;
+    let event_type = pdu.get("type").and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    pdu.remove("event_id");
+    if event_type == "m.room.create" && version.room_id_is_create_hash() {
+        pdu.remove("room_id");
+    }
+    // clients of these versions get a copy that is not a member of the PDU
+    if event_type == "m.room.redaction" && version.redacts_in_content() {
+        pdu.remove("redacts");
+    }
+    pdu.extend(hidden);
+    Ok(pdu)
 }
 
 /// Finds an event among a few by its id.

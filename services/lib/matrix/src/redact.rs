@@ -17,7 +17,8 @@ pub fn redact_client_json(version: RoomVersion, json: &str) -> Result<String, Re
     let mut event: CanonicalJsonObject = serde_json::from_str(json)?;
     // Not a member of the PDU in this room version's redaction algorithm, but of every event that clients get.
     let room_id = event.get("room_id").cloned();
-    redact_in_place(&mut event, &version.rules.redaction, None).map_err(|error| RedactError::Event(error.to_string()))?;
+    redact_in_place(&mut event, &version.rules.redaction, None)
+        .map_err(|error| RedactError::Event(error.to_string()))?;
     if let Some(room_id) = room_id {
         event.insert("room_id".to_owned(), room_id);
     }

@@ -29,8 +29,23 @@ pub struct EventRow {
 }
 
 from_row!(EventRow {
-    position, room, event_id, event_type, state_key, sender, depth, origin_server_ts, json, state_before, state_after,
-    replaces, membership, history_visibility, redacted_by, device_id, txn_id
+    position,
+    room,
+    event_id,
+    event_type,
+    state_key,
+    sender,
+    depth,
+    origin_server_ts,
+    json,
+    state_before,
+    state_after,
+    replaces,
+    membership,
+    history_visibility,
+    redacted_by,
+    device_id,
+    txn_id
 });
 
 /// What a particular reader gets in `unsigned`; members that are `None` are left out.
@@ -53,7 +68,9 @@ impl EventRow {
 
     /// The transaction id, if `device_id` of `user_id` sent this event.
     pub fn transaction_id_for(&self, user_id: &str, device_id: &str) -> Option<&str> {
-        (self.sender == user_id && self.device_id.as_deref() == Some(device_id)).then_some(self.txn_id.as_deref()).flatten()
+        (self.sender == user_id && self.device_id.as_deref() == Some(device_id))
+            .then_some(self.txn_id.as_deref())
+            .flatten()
     }
 
     /// The event as a client gets it.
@@ -159,9 +176,11 @@ pub async fn load_by_positions(db: &Db, positions: &[i64]) -> Result<Vec<EventRo
 /// The whole stream, positions `after + 1 ..= upto`, ascending.
 pub async fn list_range(db: &Db, after: i64, upto: i64) -> Result<Vec<EventRow>, StoreError> {
     sql!(
-        db.read(), fetch_all as EventRow,
+        db.read(),
+        fetch_all as EventRow,
         select!("from events e where e.position > $1 and e.position <= $2 order by e.position"),
-        after, upto
+        after,
+        upto
     )
 }
 
@@ -174,9 +193,13 @@ pub async fn find_by_txn(
     txn_id: &str,
 ) -> Result<Option<String>, StoreError> {
     let row = sql!(
-        db.read(), fetch_optional as (String,),
+        db.read(),
+        fetch_optional as (String,),
         "select event_id from events where room = $1 and sender = $2 and device_id = $3 and txn_id = $4",
-        room, sender, device_id, txn_id
+        room,
+        sender,
+        device_id,
+        txn_id
     )?;
     Ok(row.map(|row| row.0))
 }
@@ -198,14 +221,26 @@ pub async fn list_timeline(
 ) -> Result<Vec<EventRow>, StoreError> {
     match direction {
         Direction::Forward => sql!(
-            db.read(), fetch_all as EventRow,
-            select!("from events e where e.room = $1 and e.position > $2 and e.position < $3 and e.status = 0 order by e.position limit $4"),
-            room, from, to, limit
+            db.read(),
+            fetch_all as EventRow,
+            select!(
+                "from events e where e.room = $1 and e.position > $2 and e.position < $3 and e.status = 0 order by e.position limit $4"
+            ),
+            room,
+            from,
+            to,
+            limit
         ),
         Direction::Backward => sql!(
-            db.read(), fetch_all as EventRow,
-            select!("from events e where e.room = $1 and e.position < $2 and e.position > $3 and e.status = 0 order by e.position desc limit $4"),
-            room, from, to, limit
+            db.read(),
+            fetch_all as EventRow,
+            select!(
+                "from events e where e.room = $1 and e.position < $2 and e.position > $3 and e.status = 0 order by e.position desc limit $4"
+            ),
+            room,
+            from,
+            to,
+            limit
         ),
     }
 }

@@ -73,24 +73,29 @@ pub async fn list_for_user(db: &Db, user_id: &str) -> Result<Vec<MembershipRow>,
 
 pub async fn find(db: &Db, room: i64, user_id: &str) -> Result<Option<MembershipRow>, StoreError> {
     sql!(
-        db.read(), fetch_optional as MembershipRow,
+        db.read(),
+        fetch_optional as MembershipRow,
         select_members!("where m.user_id = $1 and m.room = $2"),
-        user_id, room
+        user_id,
+        room
     )
 }
 
 pub async fn list_in_room(db: &Db, room: i64, membership: Membership) -> Result<Vec<MembershipRow>, StoreError> {
     sql!(
-        db.read(), fetch_all as MembershipRow,
+        db.read(),
+        fetch_all as MembershipRow,
         select_members!("where m.room = $1 and m.membership = $2 order by m.event"),
-        room, membership.as_str()
+        room,
+        membership.as_str()
     )
 }
 
 /// (joined, invited)
 pub async fn count(db: &Db, room: i64) -> Result<(i64, i64), StoreError> {
     sql!(
-        db.read(), fetch_one as (i64, i64),
+        db.read(),
+        fetch_one as (i64, i64),
         "select coalesce(sum(case when membership = 'join' then 1 else 0 end), 0),
                 coalesce(sum(case when membership = 'invite' then 1 else 0 end), 0)
          from memberships where room = $1 and membership in ('join', 'invite')",
@@ -101,10 +106,12 @@ pub async fn count(db: &Db, room: i64) -> Result<(i64, i64), StoreError> {
 /// The user's memberships over time, ascending: what history visibility is decided from.
 pub async fn history(db: &Db, room: i64, user_id: &str) -> Result<Vec<(i64, Membership)>, StoreError> {
     let rows = sql!(
-        db.read(), fetch_all as (i64, Option<String>),
+        db.read(),
+        fetch_all as (i64, Option<String>),
         "select position, membership from events
          where room = $1 and event_type = 'm.room.member' and state_key = $2 and status = 0 order by position",
-        room, user_id
+        room,
+        user_id
     )?;
     Ok(rows.into_iter().map(|(at, word)| (at, Membership::parse(word.as_deref().unwrap_or_default()))).collect())
 }

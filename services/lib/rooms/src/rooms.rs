@@ -19,7 +19,8 @@ from_row!(RoomRow { id, room_id, room_version, version, forward_extremities, dep
 
 pub async fn find_room(db: &Db, room_id: &str) -> Result<Option<RoomRow>, StoreError> {
     sql!(
-        db.read(), fetch_optional as RoomRow,
+        db.read(),
+        fetch_optional as RoomRow,
         "select id, room_id, room_version, version, forward_extremities, depth, state_snapshot from rooms where room_id = $1",
         room_id
     )

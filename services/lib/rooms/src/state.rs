@@ -9,7 +9,8 @@ use crate::events::{self, EventRow, select};
 /// The whole current state.
 pub async fn load_current(db: &Db, room: i64) -> Result<Vec<EventRow>, StoreError> {
     sql!(
-        db.read(), fetch_all as EventRow,
+        db.read(),
+        fetch_all as EventRow,
         select!("from current_state c join events e on e.position = c.event where c.room = $1 order by e.position"),
         room
     )
@@ -22,18 +23,26 @@ pub async fn find_current(
     state_key: &str,
 ) -> Result<Option<EventRow>, StoreError> {
     sql!(
-        db.read(), fetch_optional as EventRow,
-        select!("from current_state c join events e on e.position = c.event where c.room = $1 and c.event_type = $2 and c.state_key = $3"),
-        room, event_type, state_key
+        db.read(),
+        fetch_optional as EventRow,
+        select!(
+            "from current_state c join events e on e.position = c.event where c.room = $1 and c.event_type = $2 and c.state_key = $3"
+        ),
+        room,
+        event_type,
+        state_key
     )
 }
 
 /// Current state but for members: in big rooms the part that is small.
 pub async fn load_current_without_members(db: &Db, room: i64) -> Result<Vec<EventRow>, StoreError> {
     sql!(
-        db.read(), fetch_all as EventRow,
-        select!("from current_state c join events e on e.position = c.event
-                 where c.room = $1 and c.event_type <> 'm.room.member' order by e.position"),
+        db.read(),
+        fetch_all as EventRow,
+        select!(
+            "from current_state c join events e on e.position = c.event
+                 where c.room = $1 and c.event_type <> 'm.room.member' order by e.position"
+        ),
         room
     )
 }
@@ -75,14 +84,19 @@ pub async fn find_in_snapshot(
     state_key: &str,
 ) -> Result<Option<EventRow>, StoreError> {
     sql!(
-        db.read(), fetch_optional as EventRow,
-        select!("from (with recursive chain (id, parent, level) as (
+        db.read(),
+        fetch_optional as EventRow,
+        select!(
+            "from (with recursive chain (id, parent, level) as (
                      select s.id, s.parent, cast(0 as bigint) from state_snapshots s where s.id = $1
                      union all
                      select s.id, s.parent, chain.level + 1 from state_snapshots s join chain on s.id = chain.parent)
                    select se.event, chain.level from chain join state_entries se on se.snapshot = chain.id) c
                  join events e on e.position = c.event
-                 where e.event_type = $2 and e.state_key = $3 order by c.level limit 1"),
-        snapshot, event_type, state_key
+                 where e.event_type = $2 and e.state_key = $3 order by c.level limit 1"
+        ),
+        snapshot,
+        event_type,
+        state_key
     )
 }

@@ -70,11 +70,21 @@ mod tests {
     fn follows_the_table_of_the_specification() {
         let history = [(10, Invite), (20, Join), (30, Leave)];
         for (position, visibility, expected) in [
-            (5, Shared, true), (5, Invited, false), (5, Joined, false), (5, WorldReadable, true),
-            (15, Shared, true), (15, Invited, true), (15, Joined, false),
-            (25, Shared, true), (25, Invited, true), (25, Joined, true),
+            (5, Shared, true),
+            (5, Invited, false),
+            (5, Joined, false),
+            (5, WorldReadable, true),
+            (15, Shared, true),
+            (15, Invited, true),
+            (15, Joined, false),
+            (25, Shared, true),
+            (25, Invited, true),
+            (25, Joined, true),
             (30, Joined, true),
-            (35, Shared, false), (35, Invited, false), (35, Joined, false), (35, WorldReadable, true),
+            (35, Shared, false),
+            (35, Invited, false),
+            (35, Joined, false),
+            (35, WorldReadable, true),
         ] {
             assert_eq!(can_see(position, visibility, &history), expected, "{position} {visibility:?}");
         }

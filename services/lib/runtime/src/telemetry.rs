@@ -97,7 +97,8 @@ pub fn init(config: &TelemetryConfig, service: &str) -> Result<Guard, TelemetryE
 
 /// Libraries that tell at `info` and below what only their own authors want to know, at a price on every request.
 /// Whoever names one in `telemetry.log_level` hears it all the same.
-const QUIET: [&str; 8] = ["async_nats", "h2", "hickory_proto", "hyper", "hyper_util", "ruma_state_res", "sqlx", "tower"];
+const QUIET: [&str; 8] =
+    ["async_nats", "h2", "hickory_proto", "hyper", "hyper_util", "ruma_state_res", "sqlx", "tower"];
 
 fn parse_level(level: &str) -> Result<EnvFilter, TelemetryError> {
     let quiet = QUIET.iter().filter(|library| !level.contains(*library)).map(|library| format!("{library}=warn"));

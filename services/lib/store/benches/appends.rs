@@ -43,10 +43,16 @@ where
 async fn prepare(url: String) -> Db {
     let db = Db::connect(&Config { url, max_connections: 100, ..Config::default() }).await.expect("database");
     migrations::migrate(&db).await.expect("migrations");
-    exec!(db.write(), "create table stream_test (position bigint primary key, writer bigint not null, seq bigint not null)")
-        .expect("table");
-    exec!(db.write(), "create table raw_test (position bigint primary key, writer bigint not null, seq bigint not null)")
-        .expect("table");
+    exec!(
+        db.write(),
+        "create table stream_test (position bigint primary key, writer bigint not null, seq bigint not null)"
+    )
+    .expect("table");
+    exec!(
+        db.write(),
+        "create table raw_test (position bigint primary key, writer bigint not null, seq bigint not null)"
+    )
+    .expect("table");
     db
 }
 
@@ -55,8 +61,12 @@ async fn raw(db: &Db, writers: usize) -> f64 {
     measure(writers, 1, move |n| {
         let db = db.clone();
         async move {
-            exec!(db.write(), "insert into raw_test (position, writer, seq) values ($1, 0, 0)", n + (writers as i64) * 1_000_000_000)
-                .expect("insert");
+            exec!(
+                db.write(),
+                "insert into raw_test (position, writer, seq) values ($1, 0, 0)",
+                n + (writers as i64) * 1_000_000_000
+            )
+            .expect("insert");
         }
     })
     .await
@@ -94,11 +104,17 @@ async fn appends(db: &Db, writers: usize) -> f64 {
 async fn report(name: &str, url: String) {
     let db = prepare(url).await;
     for writers in [1, 10, 100] {
-        println!("{name:<9} database alone, one row a commit, {writers:>3} connections {:>9.0} rows/s", raw(&db, writers).await);
+        println!(
+            "{name:<9} database alone, one row a commit, {writers:>3} connections {:>9.0} rows/s",
+            raw(&db, writers).await
+        );
     }
     println!("{name:<9} database alone, 100 rows a commit, 1 connection    {:>9.0} rows/s", raw_batches(&db).await);
     for writers in [1, 10, 100] {
-        println!("{name:<9} stream appends, {writers:>3} writers                     {:>9.0} appends/s", appends(&db, writers).await);
+        println!(
+            "{name:<9} stream appends, {writers:>3} writers                     {:>9.0} appends/s",
+            appends(&db, writers).await
+        );
     }
     db.close().await;
 }

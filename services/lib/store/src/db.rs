@@ -26,7 +26,10 @@ pub enum Ex<P, S> {
 pub enum Db {
     Pg(PgPool),
     /// SQLite has one writer at a time: `write` is a pool of one connection.
-    Sqlite { read: SqlitePool, write: SqlitePool },
+    Sqlite {
+        read: SqlitePool,
+        write: SqlitePool,
+    },
 }
 
 /// One transaction, ended by [`Tx::commit`]; dropping it rolls back.
@@ -62,7 +65,7 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
-            .idle_timeout(Duration::from_secs(300))
+            .idle_timeout(Duration::from_mins(5))
             // A busy connection is known to work; one that rested may have died with the server meanwhile.
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
@@ -96,9 +99,10 @@ impl Db {
                 .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms.max(10_000)))
                 .test_before_acquire(false)
         };
-        let write = pool(1).connect_with(options.clone()).await.map_err(|error| {
-            StoreError::Setup(format!("cannot open the database {}: {error}", config.url))
-        })?;
+        let write = pool(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(|error| StoreError::Setup(format!("cannot open the database {}: {error}", config.url)))?;
         let read = pool(config.max_connections.clamp(2, 4)).connect_lazy_with(options.create_if_missing(false));
         Ok(Self::Sqlite { read, write })
     }
@@ -140,9 +144,7 @@ impl Db {
     pub fn connections(&self) -> (usize, usize) {
         let (size, idle) = match self {
             Self::Pg(pool) => (pool.size() as usize, pool.num_idle()),
-            Self::Sqlite { read, write } => {
-                ((read.size() + write.size()) as usize, read.num_idle() + write.num_idle())
-            }
+            Self::Sqlite { read, write } => ((read.size() + write.size()) as usize, read.num_idle() + write.num_idle()),
         };
         (size.saturating_sub(idle), idle)
     }

@@ -26,6 +26,7 @@ impl StoreError {
         matches!(self, Self::Unavailable(_))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over the error they got")]
     pub fn inconsistent(table: &'static str, problem: impl ToString) -> Self {
         Self::Inconsistent { table, problem: problem.to_string() }
     }

@@ -93,10 +93,7 @@ pub async fn status(db: &Db) -> Result<Vec<Status>, StoreError> {
         Vec::new()
     };
     let applied = |version| rows.iter().find(|row| row.0 == version).map(|row| row.1);
-    Ok(MIGRATIONS
-        .iter()
-        .map(|m| Status { version: m.version, name: m.name, applied_ms: applied(m.version) })
-        .collect())
+    Ok(MIGRATIONS.iter().map(|m| Status { version: m.version, name: m.name, applied_ms: applied(m.version) }).collect())
 }
 
 async fn table_exists(db: &Db) -> Result<bool, StoreError> {
@@ -121,7 +118,8 @@ async fn create_table(db: &Db) -> Result<(), StoreError> {
 }
 
 async fn is_applied(db: &Db, version: i64) -> Result<bool, StoreError> {
-    let row = sql!(db.read(), fetch_optional as (i64,), "select version from schema_migrations where version = $1", version)?;
+    let row =
+        sql!(db.read(), fetch_optional as (i64,), "select version from schema_migrations where version = $1", version)?;
     Ok(row.is_some())
 }
 
@@ -129,16 +127,19 @@ async fn is_applied(db: &Db, version: i64) -> Result<bool, StoreError> {
 async fn apply(db: &Db, migration: &Migration) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
     if let Tx::Pg(pg) = &mut tx {
-        let (locked,): (bool,) = sqlx::query_as("select pg_try_advisory_xact_lock($1)")
-            .bind(ADVISORY_LOCK)
-            .fetch_one(&mut **pg)
-            .await?;
+        let (locked,): (bool,) =
+            sqlx::query_as("select pg_try_advisory_xact_lock($1)").bind(ADVISORY_LOCK).fetch_one(&mut **pg).await?;
         if !locked {
             return Err(StoreError::Retry("another migration is running".to_owned()));
         }
         pg.execute("set local lock_timeout = '2s'; set local statement_timeout = 0").await?;
     }
-    let row = sql!(tx.ex(), fetch_optional as (i64,), "select version from schema_migrations where version = $1", migration.version)?;
+    let row = sql!(
+        tx.ex(),
+        fetch_optional as (i64,),
+        "select version from schema_migrations where version = $1",
+        migration.version
+    )?;
     if row.is_some() {
         return Ok(false);
     }

@@ -95,8 +95,11 @@ fn run_child(url: &str, id: i64, kill_after: Option<usize>) -> Acknowledged {
 async fn prepare(url: &str) -> Db {
     let db = Db::connect(&Config { url: url.to_owned(), ..Config::default() }).await.expect("database");
     migrations::migrate(&db).await.expect("migrations");
-    exec!(db.write(), "create table stream_test (position bigint primary key, writer bigint not null, seq bigint not null)")
-        .expect("table");
+    exec!(
+        db.write(),
+        "create table stream_test (position bigint primary key, writer bigint not null, seq bigint not null)"
+    )
+    .expect("table");
     db
 }
 
@@ -108,9 +111,11 @@ async fn watch(db: Db, stop: Arc<AtomicBool>) -> usize {
         let head = streams::head(&db, streams::Stream::EVENTS).await.expect("head");
         let after = seen.len() as i64;
         let rows = sql!(
-            db.read(), fetch_all as (i64, i64, i64),
+            db.read(),
+            fetch_all as (i64, i64, i64),
             "select position, writer, seq from stream_test where position > $1 and position <= $2 order by position",
-            after, head
+            after,
+            head
         )
         .expect("rows");
         for (index, (position, writer, seq)) in rows.into_iter().enumerate() {
@@ -139,8 +144,12 @@ async fn law_of_streams(url: String) {
     }
 
     let head = streams::head(&db, streams::Stream::EVENTS).await.expect("head");
-    let rows = sql!(db.read(), fetch_all as (i64, i64, i64), "select position, writer, seq from stream_test order by position")
-        .expect("rows");
+    let rows = sql!(
+        db.read(),
+        fetch_all as (i64, i64, i64),
+        "select position, writer, seq from stream_test order by position"
+    )
+    .expect("rows");
     assert_eq!(rows.len() as i64, head, "as many rows as positions");
     let mut stored = HashMap::new();
     for (index, (position, writer, seq)) in rows.into_iter().enumerate() {

@@ -21,7 +21,7 @@ pub(crate) fn run(path: Option<&Path>, roles: &[Role]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let served = runtime.block_on(async {
         let guard = telemetry::init(&settings.config.telemetry, &settings.service_name())?;
-        compose::serve(settings, path.map(Path::to_owned), guard.level()).await
+        Box::pin(compose::serve(settings, path.map(Path::to_owned), guard.level())).await
     });
     // What a background task still does must not hold the end up.
     runtime.shutdown_background();

@@ -1,6 +1,6 @@
 //! What the roles of a process share.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use matrixon_bus::Bus;
@@ -8,19 +8,16 @@ use matrixon_cache::Cache;
 use matrixon_http::Verifier;
 use matrixon_matrix::keys::parse_signing_key;
 use matrixon_rpc::Peers;
-use matrixon_runtime::{clock::Clock, health::Health, metrics, reload::Reload, role::Role, shutdown::Shutdown};
-use matrixon_store::{Db, migrations};
+use matrixon_runtime::{clock::Clock, health::Health, reload::Reload, role::Role, shutdown::Shutdown};
+use matrixon_store::Db;
 use ruma::{OwnedServerName, signatures::Ed25519KeyPair};
 
-use super::late::Late;
+use super::{database, late::Late};
 use crate::{
     commands::connect_migrated,
     config::{Config, load_from},
     settings::Settings,
 };
-
-/// How often the pool's gauges are written.
-const POOL_EVERY: Duration = Duration::from_secs(5);
 
 pub(crate) struct Base {
     pub(crate) settings: Settings,
@@ -46,7 +43,7 @@ impl Base {
         let health = Health::new(shutdown.clone());
         let db = if settings.needs_database() { Some(connect_migrated(&settings).await?) } else { None };
         if let Some(db) = &db {
-            watch_database(db, &health, &settings.service_name(), &shutdown);
+            database::watch(db, &health, &settings.service_name(), &shutdown);
         }
         let locals: HashMap<Role, Late> = settings.roles.iter().map(|role| (*role, Late::new(*role))).collect();
         let clients = locals.iter().map(|(role, late)| (*role, late.client())).collect();
@@ -101,31 +98,4 @@ impl Base {
             db.close().await;
         }
     }
-}
-
-/// Readiness and gauges of the database.
-fn watch_database(db: &Db, health: &Health, service: &str, shutdown: &Shutdown) {
-    let checked = db.clone();
-    health.check_async("database", move || {
-        let db = checked.clone();
-        async move { db.ping().await.map_err(|error| error.to_string()) }
-    });
-    metrics::gauge("db_schema_version", "The schema version that this binary brings.", &["service"])
-        .with_label_values(&[service])
-        .set(migrations::latest());
-    let connections = metrics::gauge("db_pool_connections", "Connections to the database.", &["service", "state"]);
-    let (used, idle) =
-        (connections.with_label_values(&[service, "used"]), connections.with_label_values(&[service, "idle"]));
-    let (db, shutdown) = (db.clone(), shutdown.clone());
-    tokio::spawn(async move {
-        while !shutdown.stopped() {
-            let (in_use, resting) = db.connections();
-            used.set(in_use as i64);
-            idle.set(resting as i64);
-            tokio::select! {
-                () = tokio::time::sleep(POOL_EVERY) => {}
-                () = shutdown.wait_stopped() => {}
-            }
-        }
-    });
 }

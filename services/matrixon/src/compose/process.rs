@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use axum::{Router, http::StatusCode};
+use axum::http::StatusCode;
 use matrixon_http::MatrixError;
 use matrixon_rpc::server_router;
 use matrixon_runtime::{
@@ -54,9 +54,9 @@ pub(crate) async fn serve(settings: Settings, path: Option<PathBuf>, level: Leve
     let cluster = server_router(routers, move || health.accepting().is_ok()).fallback(unrecognized);
     let cluster_options = ServeOptions::cluster("cluster", shutdown.clone());
     serving.push(tokio::spawn(serve::run(ports.cluster, cluster, cluster_options)));
-    // Probes and metrics answer until the very end, and nobody's request there holds the end up.
-    let internal = axum_serve(ports.internal, internal_router(base.health.clone()), shutdown.clone());
-    serving.push(internal);
+    let internal = internal_router(base.health.clone());
+    let internal_options = ServeOptions::public("internal", shutdown.clone());
+    serving.push(tokio::spawn(serve::run(ports.internal, internal, internal_options)));
     let signals = tokio::spawn(run_signals(shutdown.clone(), config.shutdown.clone(), base.reload.clone()));
 
     base.health.set_started();
@@ -72,10 +72,6 @@ pub(crate) async fn serve(settings: Settings, path: Option<PathBuf>, level: Leve
 /// Unknown paths of the cluster port.
 async fn unrecognized() -> MatrixError {
     MatrixError::unrecognized(StatusCode::NOT_FOUND)
-}
-
-fn axum_serve(listener: tokio::net::TcpListener, router: Router, shutdown: Shutdown) -> JoinHandle<()> {
-    tokio::spawn(serve::run(listener, router, ServeOptions::public("internal", shutdown)))
 }
 
 async fn announce(base: &Base, ready_line: &str) -> Result<()> {

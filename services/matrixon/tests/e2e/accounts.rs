@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::env::{Env, Shared, expect_error, list, server_name, sync_token};
 
-tests![Env: registration_is_interactive, registration_can_skip_login, usernames_are_checked, an_auth_session_must_exist,
+tests![Env: registration_is_interactive, registration_can_skip_login, usernames_are_checked, a_stage_of_no_flow_is_refused,
     login_by_password, a_device_has_one_token, logout_ends_one_session, logout_all_ends_every_session,
     tokens_are_needed_and_checked, refresh_tokens_rotate, capabilities_are_told, profile_is_set_and_seen,
     profile_change_shows_in_rooms, passwords_are_needed];
@@ -71,13 +71,12 @@ async fn usernames_are_checked(env: Shared) -> Result<()> {
     Ok(())
 }
 
-async fn an_auth_session_must_exist(env: Shared) -> Result<()> {
-    let body = json!({
-        "username": unique("none"), "password": PASSWORD,
-        "auth": { "type": "m.login.dummy", "session": "there is no such session" },
-    });
-    let reply = env.nobody().request(Method::POST, REGISTER, Some(&body)).await?;
-    assert!((400..500).contains(&reply.status), "{} {}", reply.status, reply.text);
+async fn a_stage_of_no_flow_is_refused(env: Shared) -> Result<()> {
+    for auth in [json!({}), json!({ "type": "m.login.password" }), json!({ "type": "org.example.none" }), json!(7)] {
+        let body = json!({ "username": unique("none"), "password": PASSWORD, "auth": auth });
+        let reply = env.nobody().request(Method::POST, REGISTER, Some(&body)).await?;
+        assert!((400..500).contains(&reply.status), "{auth}: {} {}", reply.status, reply.text);
+    }
     Ok(())
 }
 

@@ -107,7 +107,7 @@ async fn big_bodies_are_refused(env: Shared) -> Result<()> {
     let alice = env.user("alice").await?;
     let room = env.room(&alice, &[]).await?;
     let mut body = br#"{"msgtype":"m.text","body":""#.to_vec();
-    body.resize(32 << 20, b'x');
+    body.resize(2 << 20, b'x');
     body.extend_from_slice(b"\"}");
     let path = room_path(&room, "send/m.room.message/big");
     let reply = alice.request_raw(Method::PUT, &path, "application/json", body).await?;

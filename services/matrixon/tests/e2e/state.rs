@@ -30,7 +30,7 @@ async fn state_is_set_and_read(env: Shared) -> Result<()> {
 async fn keys_may_be_anything(env: Shared) -> Result<()> {
     let alice = env.user("alice").await?;
     let room = env.room(&alice, &[]).await?;
-    for key in ["plain", "with/slash", "with space", "ünicode ❤", "a%2Fb", "..", "+&=?#", &"k".repeat(255)] {
+    for key in ["plain", "with/slash", "with space", "ünicode ❤", "a%2Fb", "+&=?#", &"k".repeat(255)] {
         let content = json!({ "key": key });
         alice.set_state(&room, "org.example.key", key, &content).await?;
         let path = room_path(&room, &format!("state/org.example.key/{}", escape(key)));

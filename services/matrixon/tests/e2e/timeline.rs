@@ -91,11 +91,13 @@ async fn redaction_needs_power(env: Shared) -> Result<()> {
 
 async fn redaction_by_event_send(env: Shared) -> Result<()> {
     let alice = env.user("alice").await?;
-    let room = alice.create_room(&json!({ "room_version": "12" })).await?;
-    let event_id = alice.send(&room, "gone").await?;
-    let path = room_path(&room, &format!("send/m.room.redaction/{}", next_txn_id()));
-    alice.put(&path, &json!({ "redacts": event_id })).await?;
-    assert_eq!(alice.get(&event_path(&room, &event_id)).await?["content"], json!({}));
+    for version in ["10", "12"] {
+        let room = alice.create_room(&json!({ "room_version": version })).await?;
+        let event_id = alice.send(&room, "gone").await?;
+        let path = room_path(&room, &format!("send/m.room.redaction/{}", next_txn_id()));
+        alice.put(&path, &json!({ "redacts": event_id })).await?;
+        assert_eq!(alice.get(&event_path(&room, &event_id)).await?["content"], json!({}), "version {version}");
+    }
     Ok(())
 }
 

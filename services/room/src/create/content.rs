@@ -91,7 +91,9 @@ pub(super) fn check_power_levels(
     if version.privileges_creators() {
         let creators = additional_creators(&create.content)?;
         if let Some(creator) = creators.iter().chain([&auth.user_id]).find(|creator| names(creator)) {
-            return Err(RoomError::BadJson(format!("the creator {creator} must not be in `users` of the power levels")));
+            return Err(RoomError::BadJson(format!(
+                "the creator {creator} must not be in `users` of the power levels"
+            )));
         }
     } else if users.is_some() && !names(&auth.user_id) {
         return Err(RoomError::BadJson("`users` of the power levels must contain the creator".to_owned()));

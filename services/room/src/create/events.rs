@@ -14,11 +14,7 @@ use serde_json::value::RawValue;
 
 use super::content;
 use crate::{
-    error::RoomError,
-    membership::check_local,
-    profiles::Profile,
-    service::Room,
-    timeline::send::check_state_content,
+    error::RoomError, membership::check_local, profiles::Profile, service::Room, timeline::send::check_state_content,
 };
 
 #[derive(Deserialize)]
@@ -60,9 +56,7 @@ pub(super) async fn after_create(
             content::check_power_levels(auth, version, create, &event.content)?;
             event
         }
-        None => {
-            state("m.room.power_levels", content::power_levels_content(auth, version, create, &preset, &request)?)
-        }
+        None => state("m.room.power_levels", content::power_levels_content(auth, version, create, &preset, &request)?),
     });
     let has = |event_type: &str| initial.iter().any(|event| event.event_type == event_type && is_unkeyed(event));
     if let Some(alias) = alias.filter(|_| !has("m.room.canonical_alias")) {

@@ -55,7 +55,9 @@ pub(crate) async fn create_room(
         let (head, events) = compute(room, &plan)?;
         let append = into_append(room, &plan, &head, events, dedupe.clone());
         match room.appender.append(append).await {
-            Ok(committed) => return Ok(remember(room, head, committed.room, committed.events.last().map(|e| e.state_after))),
+            Ok(committed) => {
+                return Ok(remember(room, head, committed.room, committed.events.last().map(|e| e.state_after)));
+            }
             Err(AppendError::Refused(Refusal::Duplicate(room_id))) => return parse_room_id(&room_id),
             Err(AppendError::Store(error)) if is_clash(&error, "room_aliases") => return Err(RoomError::AliasInUse),
             // the same request on another replica, or the same room id: look again
@@ -72,7 +74,7 @@ fn is_clash(error: &StoreError, table: &str) -> bool {
 }
 
 fn parse_room_id(room_id: &str) -> Result<OwnedRoomId, RoomError> {
-    RoomId::parse(room_id).map_err(|error| StoreError::inconsistent("rooms", error).into())
+    RoomId::parse(room_id).map_err(|error| StoreError::inconsistent("rooms", error.to_string()).into())
 }
 
 /// The next event will be sent into the room soon.
@@ -111,8 +113,7 @@ fn local_alias(room: &Room, name: &str) -> Result<String, RoomError> {
 
 fn compute(room: &Room, plan: &Plan) -> Result<(Head, Vec<EventWrite>), RoomError> {
     let now_ms = room.creation_ms();
-    let new_id =
-        (!plan.version.room_id_is_create_hash()).then(|| RoomId::new_v1(&room.signer.server_name));
+    let new_id = (!plan.version.room_id_is_create_hash()).then(|| RoomId::new_v1(&room.signer.server_name));
     let created = room.signer.build(
         plan.create.clone(),
         EventContext {

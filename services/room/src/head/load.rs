@@ -28,12 +28,13 @@ const CORE: [StateEventType; 4] = [
     StateEventType::RoomHistoryVisibility,
 ];
 
-fn inconsistent(problem: impl ToString) -> RoomError {
+fn inconsistent(problem: impl Into<String>) -> RoomError {
+    let problem: String = problem.into();
     RoomError::from(StoreError::inconsistent("rooms", problem))
 }
 
 fn extremities(row: &HeadRow) -> Result<Vec<OwnedEventId>, RoomError> {
-    serde_json::from_str(&row.forward_extremities).map_err(inconsistent)
+    serde_json::from_str(&row.forward_extremities).map_err(|error| inconsistent(error.to_string()))
 }
 
 impl Head {
@@ -41,7 +42,7 @@ impl Head {
     pub(crate) async fn load(db: &Db, room_id: &RoomId) -> Result<Self, RoomError> {
         // The row before the state: state that is newer than the version makes the append a conflict, never a wrong event.
         let row = heads::find_head(db, room_id.as_str()).await?.ok_or(RoomError::UnknownRoom)?;
-        let version = RoomVersion::find(&row.room_version).ok_or_else(|| inconsistent(&row.room_version))?;
+        let version = RoomVersion::find(&row.room_version).ok_or_else(|| inconsistent(row.room_version.as_str()))?;
         let mut head = Self {
             room: row.id,
             room_id: room_id.to_owned(),
@@ -87,7 +88,7 @@ impl Head {
         let mut found: HashMap<StateKey, Arc<Pdu>> = HashMap::new();
         for (event_type, state_key, json) in rows {
             let pdu = Pdu::from_stored(self.version, &json, None)
-                .map_err(|error| RoomError::from(StoreError::inconsistent("events", error)))?;
+                .map_err(|error| RoomError::from(StoreError::inconsistent("events", error.to_string())))?;
             found.insert((StateEventType::from(event_type), state_key), Arc::new(pdu));
         }
         for key in missing {

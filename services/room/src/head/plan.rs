@@ -87,9 +87,8 @@ pub(crate) fn to_write(planned: Planned, redaction: Option<Redaction>) -> EventW
     let Planned { built, visibility } = planned;
     let pdu = built.pdu;
     let event_type = pdu.event_type.to_string();
-    let membership = (event_type == "m.room.member" && pdu.state_key.is_some())
-        .then(|| pdu.content_str("membership"))
-        .flatten();
+    let membership =
+        (event_type == "m.room.member" && pdu.state_key.is_some()).then(|| pdu.content_str("membership")).flatten();
     EventWrite {
         event_id: pdu.event_id.to_string(),
         membership,

@@ -105,8 +105,12 @@ async fn find_authoriser(room: &Room, room_id: &RoomId, user_id: &UserId) -> Res
     if matches!(head.membership(user_id).as_str(), "join" | "invite" | "ban") {
         return Ok(None); // the rules decide without help
     }
-    let room_ids: Vec<String> =
-        rules.allow.into_iter().filter(|allow| allow.kind == "m.room_membership").filter_map(|allow| allow.room_id).collect();
+    let room_ids: Vec<String> = rules
+        .allow
+        .into_iter()
+        .filter(|allow| allow.kind == "m.room_membership")
+        .filter_map(|allow| allow.room_id)
+        .collect();
     if !memberships::is_joined_to_any(&room.db, user_id.as_str(), &room_ids).await? {
         return Err(RoomError::CannotAuthoriseJoin);
     }

@@ -39,7 +39,8 @@ fn has_url(row: &EventRow) -> bool {
     struct Event {
         content: serde_json::Map<String, serde_json::Value>,
     }
-    serde_json::from_str::<Event>(&row.json).is_ok_and(|event| event.content.get("url").is_some_and(|url| url.is_string()))
+    serde_json::from_str::<Event>(&row.json)
+        .is_ok_and(|event| event.content.get("url").is_some_and(|url| url.is_string()))
 }
 
 #[cfg(test)]

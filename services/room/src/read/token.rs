@@ -9,9 +9,9 @@ pub(crate) fn parse(token: &str) -> Result<i64, RoomError> {
         Some(number) => Some(number),
         None => token.strip_prefix("m1_").map(|rest| rest.split('_').next().unwrap_or_default()),
     };
-    number.and_then(|number| number.parse::<i64>().ok()).ok_or_else(|| {
-        RoomError::InvalidParam("this is no pagination token of this server".to_owned())
-    })
+    number
+        .and_then(|number| number.parse::<i64>().ok())
+        .ok_or_else(|| RoomError::InvalidParam("this is no pagination token of this server".to_owned()))
 }
 
 pub(crate) fn format(position: i64) -> String {

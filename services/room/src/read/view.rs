@@ -1,8 +1,7 @@
 //! What a user may see of a room.
 
 use matrixon_rooms::{
-    EventRow, HistoryVisibility, Membership, MembershipRow, RoomRow, events, members, rooms, state,
-    visibility::can_see,
+    EventRow, HistoryVisibility, Membership, MembershipRow, RoomRow, events, members, rooms, state, visibility::can_see,
 };
 use matrixon_store::Db;
 use ruma::{RoomId, UserId};
@@ -38,7 +37,9 @@ impl View {
             Some(_) => members::history(db, room.id, user_id.as_str()).await?,
             None => Vec::new(),
         };
-        if membership.as_ref().is_some_and(|row| row.kind() == Membership::Join) || is_world_readable(db, room.id).await? {
+        if membership.as_ref().is_some_and(|row| row.kind() == Membership::Join)
+            || is_world_readable(db, room.id).await?
+        {
             return Ok(Self { room, membership, history, state: StateAt::Now });
         }
         // who was in the room reads it as it was when they went

@@ -10,7 +10,8 @@ pub(crate) struct AliasRow {
 
 pub(crate) async fn find(db: &Db, alias: &str) -> Result<Option<AliasRow>, StoreError> {
     let row = sql!(
-        db.read(), fetch_optional as (i64, String, String),
+        db.read(),
+        fetch_optional as (i64, String, String),
         "select a.room, r.room_id, a.creator from room_aliases a join rooms r on r.id = a.room where a.alias = $1",
         alias
     )?;
@@ -28,7 +29,9 @@ pub(crate) async fn insert(db: &Db, alias: &str, room: i64, creator: &str) -> Re
     let inserted = exec!(
         db.write(),
         "insert into room_aliases (alias, room, creator) values ($1, $2, $3) on conflict (alias) do nothing",
-        alias, room, creator
+        alias,
+        room,
+        creator
     )?;
     Ok(inserted > 0)
 }

@@ -19,7 +19,10 @@ pub(crate) struct Append {
 #[derive(Debug)]
 pub(crate) enum Target {
     /// An existing room, and the version on which the events were computed.
-    Room { room: i64, base: i64 },
+    Room {
+        room: i64,
+        base: i64,
+    },
     New(NewRoom),
 }
 
@@ -36,7 +39,11 @@ pub(crate) struct NewRoom {
 pub(crate) enum Dedupe {
     None,
     /// The transaction id of the sender's device.
-    Txn { sender: String, device_id: String, txn_id: String },
+    Txn {
+        sender: String,
+        device_id: String,
+        txn_id: String,
+    },
     /// The gateway's idempotency key, for requests without a transaction id.
     Key(String),
 }

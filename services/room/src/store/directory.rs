@@ -24,11 +24,13 @@ pub(crate) async fn set_published(db: &Db, room: i64, published: bool) -> Result
 /// The biggest rooms first.
 pub(crate) async fn list(db: &Db, offset: i64, limit: i64) -> Result<Vec<PublishedRow>, StoreError> {
     sql!(
-        db.read(), fetch_all as PublishedRow,
+        db.read(),
+        fetch_all as PublishedRow,
         "select r.id, r.room_id,
                 (select count(*) from memberships m where m.room = r.id and m.membership = 'join') as joined
          from rooms r where r.published order by joined desc, r.id limit $1 offset $2",
-        limit, offset
+        limit,
+        offset
     )
 }
 

@@ -144,9 +144,13 @@ async fn pass_sqlite(tx: &mut Tx, items: &[Append], chains: &[Chain]) -> Result<
         for &item in &chain.items {
             let Some((sender, device_id, txn_id)) = items[item].txn() else { continue };
             let known = sql!(
-                tx.ex(), fetch_optional as (String,),
+                tx.ex(),
+                fetch_optional as (String,),
                 "select event_id from events where room = $1 and sender = $2 and device_id = $3 and txn_id = $4",
-                chain.room, sender, device_id, txn_id
+                chain.room,
+                sender,
+                device_id,
+                txn_id
             )?;
             if let Some((event_id,)) = known {
                 duplicates.insert(item, event_id);
@@ -157,7 +161,10 @@ async fn pass_sqlite(tx: &mut Tx, items: &[Append], chains: &[Chain]) -> Result<
             continue;
         }
         let row = sql!(
-            tx.ex(), fetch_optional as (i64, i64), "select version, state_snapshot from rooms where id = $1", chain.room
+            tx.ex(),
+            fetch_optional as (i64, i64),
+            "select version, state_snapshot from rooms where id = $1",
+            chain.room
         )?;
         let Some((version, state_snapshot)) = row else { continue };
         if version != chain.base {
@@ -167,7 +174,10 @@ async fn pass_sqlite(tx: &mut Tx, items: &[Append], chains: &[Chain]) -> Result<
         exec!(
             tx.ex(),
             "update rooms set version = version + $1, forward_extremities = $2, depth = $3 where id = $4",
-            chain.items.len() as i64, last.extremities.as_str(), last.depth, chain.room
+            chain.items.len() as i64,
+            last.extremities.as_str(),
+            last.depth,
+            chain.room
         )?;
         passed.insert(chain.room, (chain.base, Passed { state_snapshot }));
     }

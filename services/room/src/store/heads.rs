@@ -20,7 +20,8 @@ from_row!(HeadRow { id, room_version, version, forward_extremities, depth, state
 
 pub(crate) async fn find_head(db: &Db, room_id: &str) -> Result<Option<HeadRow>, StoreError> {
     sql!(
-        db.read(), fetch_optional as HeadRow,
+        db.read(),
+        fetch_optional as HeadRow,
         "select id, room_version, version, forward_extremities, depth, state_snapshot, state_redactions
          from rooms where room_id = $1",
         room_id

@@ -39,8 +39,14 @@ macro_rules! selected {
 /// Takes positions and inserts in one statement: the stream is locked for one round trip and the commit.
 const ADVANCE_AND_INSERT: &str = concat!(
     "with p as (update stream_positions set position = position + $1 where stream = 'events' returning position),
-     inserted as (insert into events (", columns!(), ")
-         select p.position - $1 + i.n, ", selected!(), " from p, ", unnest!(), ")
+     inserted as (insert into events (",
+    columns!(),
+    ")
+         select p.position - $1 + i.n, ",
+    selected!(),
+    " from p, ",
+    unnest!(),
+    ")
      select position - $1 + 1 from p"
 );
 
@@ -97,11 +103,28 @@ pub(crate) async fn insert(tx: &mut Tx, rows: &[Row<'_>]) -> Result<(), StoreErr
         let (event, placed) = (row.event, &row.placed);
         exec!(
             tx.ex(),
-            concat!("insert into events (", columns!(), ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"),
-            placed.position, row.room, event.event_id.as_str(), event.event_type.as_str(), event.state_key.as_deref(),
-            event.sender.as_str(), event.depth, event.origin_server_ts, event.json.as_str(), event.hidden_json.as_str(),
-            placed.state_before, placed.state_after, placed.replaced.as_ref().map(|old| old.position),
-            event.membership.as_deref(), event.history_visibility, row.txn.map(|txn| txn.0), row.txn.map(|txn| txn.1)
+            concat!(
+                "insert into events (",
+                columns!(),
+                ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+            ),
+            placed.position,
+            row.room,
+            event.event_id.as_str(),
+            event.event_type.as_str(),
+            event.state_key.as_deref(),
+            event.sender.as_str(),
+            event.depth,
+            event.origin_server_ts,
+            event.json.as_str(),
+            event.hidden_json.as_str(),
+            placed.state_before,
+            placed.state_after,
+            placed.replaced.as_ref().map(|old| old.position),
+            event.membership.as_deref(),
+            event.history_visibility,
+            row.txn.map(|txn| txn.0),
+            row.txn.map(|txn| txn.1)
         )?;
     }
     Ok(())

@@ -7,7 +7,8 @@ pub(crate) async fn forget(db: &Db, room: i64, user_id: &str) -> Result<bool, St
     let touched = exec!(
         db.write(),
         "update memberships set forgotten = true where user_id = $1 and room = $2 and membership in ('leave', 'ban')",
-        user_id, room
+        user_id,
+        room
     )?;
     Ok(touched > 0)
 }

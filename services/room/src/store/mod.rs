@@ -1,7 +1,7 @@
 //! SQL of the room service. Only this module names the database.
 
-pub(crate) mod append;
 pub(crate) mod aliases;
+pub(crate) mod append;
 mod bell;
 pub(crate) mod directory;
 mod gate;

@@ -120,7 +120,10 @@ async fn write_redactions(tx: &mut Tx, rows: &[Row<'_>]) -> Result<(), StoreErro
         exec!(
             tx.ex(),
             "update events set json = $1, redacted_by = $2 where event_id = $3 and room = $4 and redacted_by is null",
-            redaction.json.as_str(), row.placed.position, redaction.event_id.as_str(), row.room
+            redaction.json.as_str(),
+            row.placed.position,
+            redaction.event_id.as_str(),
+            row.room
         )?;
         if redaction.is_state {
             exec!(tx.ex(), "update rooms set state_redactions = state_redactions + 1 where id = $1", row.room)?;

@@ -11,8 +11,10 @@ const KEEP_MS: i64 = 24 * 3_600_000;
 /// The event that a request with this key sent, if it was committed.
 pub(crate) async fn find(db: &Db, key: &str) -> Result<Option<String>, StoreError> {
     let row = sql!(
-        db.read(), fetch_optional as (String,),
-        "select event_id from room_requests where idempotency_key = $1", key
+        db.read(),
+        fetch_optional as (String,),
+        "select event_id from room_requests where idempotency_key = $1",
+        key
     )?;
     Ok(row.map(|row| row.0))
 }

@@ -33,10 +33,7 @@ pub(crate) struct StateChanges {
 }
 
 /// What the batch is about to replace.
-pub(crate) async fn load_replaced(
-    tx: &mut Tx,
-    keys: &[&StateKey],
-) -> Result<HashMap<StateKey, Replaced>, StoreError> {
+pub(crate) async fn load_replaced(tx: &mut Tx, keys: &[&StateKey]) -> Result<HashMap<StateKey, Replaced>, StoreError> {
     let rows = sql!(
         tx.ex(), fetch_all as (i64, String, String, i64, String),
         pg: "select c.room, c.event_type, c.state_key, e.position, e.json
@@ -64,15 +61,15 @@ pub(crate) async fn load_chain(tx: &mut Tx, snapshot: i64, count: usize) -> Resu
     if snapshot == 0 {
         return Ok(chain);
     }
-    let (height,) =
-        sql!(tx.ex(), fetch_one as (i64,), "select height from state_snapshots where id = $1", snapshot)?;
+    let (height,) = sql!(tx.ex(), fetch_one as (i64,), "select height from state_snapshots where id = $1", snapshot)?;
     let above = needed_above(height, count);
     if above == height {
         chain.load(snapshot, height, Entries::new()); // only referred to, never merged
         return Ok(chain);
     }
     let rows = sql!(
-        tx.ex(), fetch_all as (i64, i64, Option<i64>, Option<String>, Option<String>),
+        tx.ex(),
+        fetch_all as (i64, i64, Option<i64>, Option<String>, Option<String>),
         "with recursive chain (id, parent, height) as (
              select id, parent, height from state_snapshots where id = $1
              union all
@@ -82,7 +79,8 @@ pub(crate) async fn load_chain(tx: &mut Tx, snapshot: i64, count: usize) -> Resu
          left join state_entries e on e.snapshot = c.id and c.height > $2
          left join events ev on ev.position = e.event
          order by c.height",
-        snapshot, above
+        snapshot,
+        above
     )?;
     let mut nodes: Vec<(i64, i64, Entries)> = Vec::new();
     for (id, height, position, event_type, state_key) in rows {

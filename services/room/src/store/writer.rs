@@ -6,10 +6,7 @@
 //! 3. positions and events, last of all; COMMIT
 
 use matrixon_bus::Bus;
-use matrixon_store::{
-    StoreError, Tx, exec, sql,
-    streams::StreamWriter,
-};
+use matrixon_store::{StoreError, Tx, exec, sql, streams::StreamWriter};
 
 use super::{
     append::{Append, Committed, Dedupe, NewRoom, Placed, Refusal, Target},
@@ -105,9 +102,8 @@ fn verdicts(refusals: Vec<Option<Refusal>>, accepted: &[Accepted<'_>], placed: V
 
 async fn insert_room(tx: &mut Tx, item: &Append, new: &NewRoom) -> Result<Result<i64, Refusal>, StoreError> {
     if let Some((alias, _)) = &new.alias {
-        let taken = sql!(
-            tx.ex(), fetch_optional as (i64,), "select room from room_aliases where alias = $1", alias.as_str()
-        )?;
+        let taken =
+            sql!(tx.ex(), fetch_optional as (i64,), "select room from room_aliases where alias = $1", alias.as_str())?;
         if taken.is_some() {
             return Ok(Err(Refusal::AliasInUse));
         }
@@ -117,16 +113,26 @@ async fn insert_room(tx: &mut Tx, item: &Append, new: &NewRoom) -> Result<Result
         Dedupe::None | Dedupe::Txn { .. } => None,
     };
     let (room,) = sql!(
-        tx.ex(), fetch_one as (i64,),
+        tx.ex(),
+        fetch_one as (i64,),
         "insert into rooms (room_id, room_version, version, forward_extremities, depth, state_snapshot, created_ts,
                             published, idempotency_key)
          values ($1, $2, 1, $3, $4, 0, $5, $6, $7) returning id",
-        item.room_id.as_str(), new.room_version, item.extremities.as_str(), item.depth, item.now_ms, new.published, key
+        item.room_id.as_str(),
+        new.room_version,
+        item.extremities.as_str(),
+        item.depth,
+        item.now_ms,
+        new.published,
+        key
     )?;
     if let Some((alias, creator)) = &new.alias {
         exec!(
-            tx.ex(), "insert into room_aliases (alias, room, creator) values ($1, $2, $3)",
-            alias.as_str(), room, creator.as_str()
+            tx.ex(),
+            "insert into room_aliases (alias, room, creator) values ($1, $2, $3)",
+            alias.as_str(),
+            room,
+            creator.as_str()
         )?;
     }
     Ok(Ok(room))

@@ -21,10 +21,9 @@ async fn assert_chain(db: &Db, room_id: &str) -> Vec<String> {
         assert_eq!(*depth, index as i64 + 1);
         previous = Some(event_id.clone());
     }
-    let (extremities,) = sql!(
-        db.read(), fetch_one as (String,), "select forward_extremities from rooms where room_id = $1", room_id
-    )
-    .unwrap();
+    let (extremities,) =
+        sql!(db.read(), fetch_one as (String,), "select forward_extremities from rooms where room_id = $1", room_id)
+            .unwrap();
     assert_eq!(extremities, format!("[\"{}\"]", previous.unwrap()));
     rows.into_iter().map(|row| row.0).collect()
 }
@@ -59,10 +58,9 @@ fn two_replicas_and_the_same_transactions_make_each_event_once() {
         }
         assert!(ids.values().flatten().all(|event_id| stored.contains(event_id)));
         assert_eq!(stored.len(), 120 + rooms.len() * 7);
-        let (positions, last) = sql!(
-            db.read(), fetch_one as (i64, i64), "select count(*), cast(max(position) as bigint) from events"
-        )
-        .unwrap();
+        let (positions, last) =
+            sql!(db.read(), fetch_one as (i64, i64), "select count(*), cast(max(position) as bigint) from events")
+                .unwrap();
         assert_eq!(positions, last, "positions without gaps");
     });
 }

@@ -38,9 +38,13 @@ fn a_room_of_each_version_has_what_was_asked_for() {
             assert_eq!(state_of(&state, "m.room.canonical_alias")["alias"], format!("#{alias}:example.org"));
             let members = state.as_array().unwrap().iter().filter(|event| event["type"] == "m.room.member");
             let invite = members.clone().find(|event| event["state_key"] == "@bob:example.org").unwrap();
-            assert_eq!((&invite["content"]["membership"], &invite["content"]["is_direct"]), (&json!("invite"), &json!(true)));
+            assert_eq!(
+                (&invite["content"]["membership"], &invite["content"]["is_direct"]),
+                (&json!("invite"), &json!(true))
+            );
 
-            let (status, found) = server.get("", &format!("directory/room/{}", escape(&format!("#{alias}:example.org")))).await;
+            let (status, found) =
+                server.get("", &format!("directory/room/{}", escape(&format!("#{alias}:example.org")))).await;
             assert_eq!((status, escape(found["room_id"].as_str().unwrap())), (200, room.clone()));
             let (status, error) = server.post("carol", "createRoom", json!({ "room_alias_name": alias })).await;
             assert_eq!((status, &error["errcode"]), (400, &json!("M_ROOM_IN_USE")));
@@ -59,10 +63,12 @@ fn a_room_of_each_version_has_what_was_asked_for() {
 fn in_a_trusted_private_chat_the_invited_are_as_powerful() {
     on_both(|db| async move {
         let server = Server::new(&db).await;
-        let wanted = |version: &str| json!({
-            "room_version": version, "preset": "trusted_private_chat", "invite": ["@bob:example.org"],
-            "creation_content": { "additional_creators": ["@carol:example.org"] },
-        });
+        let wanted = |version: &str| {
+            json!({
+                "room_version": version, "preset": "trusted_private_chat", "invite": ["@bob:example.org"],
+                "creation_content": { "additional_creators": ["@carol:example.org"] },
+            })
+        };
         let room = server.create("alice", wanted("12")).await;
         let (_, create) = server.get("alice", &format!("rooms/{room}/state/m.room.create/")).await;
         assert_eq!(create["additional_creators"], json!(["@carol:example.org", "@bob:example.org"]));
@@ -79,8 +85,11 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
         for (body, status, errcode) in [
             (json!({ "room_version": "1" }), 400, "M_UNSUPPORTED_ROOM_VERSION"),
             (json!({ "room_version": 12 }), 400, "M_BAD_JSON"),
-            (json!({ "invite_3pid": [{ "id_server": "s.org", "id_access_token": "t", "medium": "email", "address": "a@b.c" }] }),
-             403, "M_THREEPID_DENIED"),
+            (
+                json!({ "invite_3pid": [{ "id_server": "s.org", "id_access_token": "t", "medium": "email", "address": "a@b.c" }] }),
+                403,
+                "M_THREEPID_DENIED",
+            ),
             (json!({ "invite": ["@bob:elsewhere.org"] }), 404, "M_NOT_FOUND"),
             (json!({ "invite": ["bob"] }), 400, "M_BAD_JSON"),
             (json!({ "room_alias_name": "a:b" }), 400, "M_INVALID_PARAM"),
@@ -92,8 +101,12 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
             (json!({ "power_level_content_override": { "users": { "@alice:example.org": 100 } } }), 400, "M_BAD_JSON"),
             (json!({ "room_version": "11", "power_level_content_override": { "users": {} } }), 400, "M_BAD_JSON"),
             (json!({ "power_level_content_override": { "ban": "x" } }), 400, "M_BAD_JSON"),
-            (json!({ "room_version": "11", "name": "n", "power_level_content_override":
-                { "users": { "@alice:example.org": 0 } } }), 400, "M_INVALID_ROOM_STATE"),
+            (
+                json!({ "room_version": "11", "name": "n", "power_level_content_override":
+                { "users": { "@alice:example.org": 0 } } }),
+                400,
+                "M_INVALID_ROOM_STATE",
+            ),
         ] {
             let (got, error) = server.post("alice", "createRoom", body.clone()).await;
             let head: String = body.to_string().chars().take(100).collect();

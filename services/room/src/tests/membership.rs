@@ -44,7 +44,10 @@ fn the_life_of_a_membership() {
         assert_eq!(server.post("bob", "join/%23unknown%3Aelsewhere.org", json!({})).await.0, 404);
         assert_eq!(server.post("bob", "join/nonsense", json!({})).await.0, 400);
         let three = json!({ "id_server": "s", "id_access_token": "t", "medium": "email", "address": "a@b.c" });
-        assert_eq!(server.post("alice", &format!("rooms/{room}/invite"), three).await.1["errcode"], "M_THREEPID_DENIED");
+        assert_eq!(
+            server.post("alice", &format!("rooms/{room}/invite"), three).await.1["errcode"],
+            "M_THREEPID_DENIED"
+        );
     });
 }
 
@@ -54,7 +57,8 @@ fn a_restricted_room_takes_members_of_the_allowed_room() {
         let server = Server::new(&db).await;
         let space = server.public_room("alice").await;
         let allowed = space.replace("%21", "!").replace("%3A", ":");
-        let rules = json!({ "join_rule": "restricted", "allow": [{ "type": "m.room_membership", "room_id": allowed }] });
+        let rules =
+            json!({ "join_rule": "restricted", "allow": [{ "type": "m.room_membership", "room_id": allowed }] });
         let initial = json!([{ "type": "m.room.join_rules", "content": rules }]);
         for version in ["10", "12"] {
             let room = server.create("alice", json!({ "initial_state": initial, "room_version": version })).await;

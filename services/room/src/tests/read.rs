@@ -51,15 +51,20 @@ fn pages_meet_without_gap_or_overlap() {
 fn history_is_visible_to_whom_it_shall_be() {
     on_both(|db| async move {
         let server = Server::new(&db).await;
-        for (visibility, before) in [("shared", true), ("world_readable", true), ("joined", false), ("invited", false)] {
-            let initial = json!([{ "type": "m.room.history_visibility", "content": { "history_visibility": visibility } }]);
+        for (visibility, before) in [("shared", true), ("world_readable", true), ("joined", false), ("invited", false)]
+        {
+            let initial =
+                json!([{ "type": "m.room.history_visibility", "content": { "history_visibility": visibility } }]);
             let room = server.create("alice", json!({ "preset": "public_chat", "initial_state": initial })).await;
             let early = escape(&server.send("alice", &room, "1", "early").await);
             let outside = server.get("bob", &format!("rooms/{room}/messages?dir=b")).await.0;
             assert_eq!(outside, if visibility == "world_readable" { 200 } else { 403 });
             server.join("bob", &room).await;
             server.send("alice", &room, "2", "meanwhile").await;
-            assert_eq!(server.get("bob", &format!("rooms/{room}/event/{early}")).await.0, if before { 200 } else { 404 });
+            assert_eq!(
+                server.get("bob", &format!("rooms/{room}/event/{early}")).await.0,
+                if before { 200 } else { 404 }
+            );
             server.post("bob", &format!("rooms/{room}/leave"), json!({})).await;
             let late = escape(&server.send("alice", &room, "3", "late").await);
             server.put("alice", &format!("rooms/{room}/state/m.room.topic"), json!({ "topic": "later" })).await;
@@ -72,7 +77,10 @@ fn history_is_visible_to_whom_it_shall_be() {
             }
             assert_eq!(texts, expected, "{visibility}");
             assert_eq!(server.get("bob", &format!("rooms/{room}/event/{late}")).await.0, if world { 200 } else { 404 });
-            assert_eq!(server.get("bob", &format!("rooms/{room}/context/{late}")).await.0, if world { 200 } else { 404 });
+            assert_eq!(
+                server.get("bob", &format!("rooms/{room}/context/{late}")).await.0,
+                if world { 200 } else { 404 }
+            );
             // state is what it was when bob left
             let (status, _) = server.get("bob", &format!("rooms/{room}/state/m.room.topic")).await;
             assert_eq!(status, if world { 200 } else { 404 });
@@ -104,7 +112,8 @@ fn members_context_and_single_events() {
             async move {
                 let (_, body) = server.get("alice", &path).await;
                 let events = body["chunk"].as_array().unwrap().clone();
-                let mut names: Vec<_> = events.iter().map(|event| event["state_key"].as_str().unwrap()[1..4].to_owned()).collect();
+                let mut names: Vec<_> =
+                    events.iter().map(|event| event["state_key"].as_str().unwrap()[1..4].to_owned()).collect();
                 names.sort();
                 names
             }
@@ -124,12 +133,19 @@ fn members_context_and_single_events() {
         assert!(context["state"].as_array().unwrap().len() >= 7);
         for (token, direction, next) in [("start", "b", "m.room.member"), ("end", "f", "m.room.member")] {
             let from = context[token].as_str().unwrap();
-            let (_, page) = server.get("alice", &format!("rooms/{room}/messages?dir={direction}&from={from}&limit=1")).await;
+            let (_, page) =
+                server.get("alice", &format!("rooms/{room}/messages?dir={direction}&from={from}&limit=1")).await;
             assert_eq!(page["chunk"][0]["type"], next);
         }
         let (_, event) = server.get("alice", &format!("rooms/{room}/event/{}", escape(&ids[0]))).await;
-        assert_eq!((&event["unsigned"]["transaction_id"], &event["unsigned"]["membership"]), (&json!("1"), &json!("join")));
+        assert_eq!(
+            (&event["unsigned"]["transaction_id"], &event["unsigned"]["membership"]),
+            (&json!("1"), &json!("join"))
+        );
         let (_, event) = server.get("carol", &format!("rooms/{room}/event/{}", escape(&ids[0]))).await;
-        assert_eq!((event["unsigned"].get("transaction_id"), &event["unsigned"]["membership"]), (None, &json!("leave")));
+        assert_eq!(
+            (event["unsigned"].get("transaction_id"), &event["unsigned"]["membership"]),
+            (None, &json!("leave"))
+        );
     });
 }

@@ -29,7 +29,10 @@ fn a_transaction_is_sent_once_and_identical_state_is_not_sent_again() {
         let (_, b) = server.put("alice", &path, json!({ "topic": "b" })).await;
         assert_ne!(changed, b);
         let (_, event) = server.get("alice", &format!("rooms/{room}/state/m.room.topic/?format=event")).await;
-        assert_eq!((&event["content"]["topic"], &event["unsigned"]["prev_content"]["topic"]), (&json!("b"), &json!("a")));
+        assert_eq!(
+            (&event["content"]["topic"], &event["unsigned"]["prev_content"]["topic"]),
+            (&json!("b"), &json!("a"))
+        );
     });
 }
 
@@ -66,10 +69,11 @@ fn the_rules_and_limits_hold() {
         }
         // a sender who may no longer send still learns what the first try did
         server.join("bob", &room).await;
-        let sent = server.send("bob", &room, "t", "before the ban").await;
-        let (status, _) = server.post("alice", &format!("rooms/{room}/ban"), json!({ "user_id": "@bob:example.org" })).await;
+        let first = server.send("bob", &room, "t", "before the ban").await;
+        let (status, _) =
+            server.post("alice", &format!("rooms/{room}/ban"), json!({ "user_id": "@bob:example.org" })).await;
         assert_eq!(status, 200);
-        assert_eq!(server.send("bob", &room, "t", "before the ban").await, sent);
+        assert_eq!(server.send("bob", &room, "t", "before the ban").await, first);
         let (status, _) = server.put("bob", &send("new"), json!({})).await;
         assert_eq!(status, 403);
     });
@@ -101,7 +105,11 @@ fn a_redaction_empties_the_event() {
             let other = Server::new(&db).await;
             other.send("bob", &room, "t2", "cached").await;
             let levels = json!({ "users": { "@bob:example.org": 50 }, "own": 1 });
-            let levels = if version == "12" { levels } else { json!({ "users": { "@bob:example.org": 50, "@alice:example.org": 100 }, "own": 1 }) };
+            let levels = if version == "12" {
+                levels
+            } else {
+                json!({ "users": { "@bob:example.org": 50, "@alice:example.org": 100 }, "own": 1 })
+            };
             let (status, sent) = server.put("alice", &format!("rooms/{room}/state/m.room.power_levels"), levels).await;
             assert_eq!(status, 200, "{sent}");
             other.send("bob", &room, "t3", "cached").await;
@@ -143,7 +151,10 @@ fn the_bell_rings_with_what_was_committed() {
         }
         for item in &items {
             let row = events::find_event(&db, &item.event_id).await.unwrap().unwrap();
-            assert_eq!((row.position, row.state_after, row.state_before), (item.position, item.state_snapshot, item.state_before));
+            assert_eq!(
+                (row.position, row.state_after, row.state_before),
+                (item.position, item.state_snapshot, item.state_before)
+            );
             assert_eq!(row.json.as_bytes(), &item.json[..]);
             assert_eq!(row.replaces.is_some(), item.prev_json.is_some());
             assert_eq!(row.membership.unwrap_or_default(), item.membership);

@@ -116,7 +116,9 @@ fn stored_snapshots_resolve_to_the_naive_replay() {
         }
         assert_eq!(resolve(&db, newest).await, naive);
         let current = sql!(
-            db.read(), fetch_all as (String, String, i64), "select event_type, state_key, event from current_state"
+            db.read(),
+            fetch_all as (String, String, i64),
+            "select event_type, state_key, event from current_state"
         )
         .unwrap();
         assert_eq!(current.into_iter().map(|(kind, key, event)| ((kind, key), event)).collect::<Entries>(), naive);

@@ -185,7 +185,7 @@ pub(crate) fn append_error(error: AppendError<Refusal>) -> RoomError {
 }
 
 pub(crate) fn parse_id(event_id: &str) -> Result<OwnedEventId, RoomError> {
-    EventId::parse(event_id).map_err(|error| StoreError::inconsistent("events", error).into())
+    EventId::parse(event_id).map_err(|error| StoreError::inconsistent("events", error.to_string()).into())
 }
 
 /// The event that this very transaction sent before. A sender that may no longer send still learns of it.

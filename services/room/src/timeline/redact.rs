@@ -25,7 +25,7 @@ pub(crate) async fn redact_event(
     let head = Head::load(&room.db, room_id).await?;
     let target = find_target(room, &head, &target_id).await?;
     let json = redact::redact_client_json(head.version, &target.json)
-        .map_err(|error| RoomError::from(StoreError::inconsistent("events", error)))?;
+        .map_err(|error| RoomError::from(StoreError::inconsistent("events", error.to_string())))?;
     let redaction = Redaction { event_id: target.event_id.clone(), json, is_state: target.state_key.is_some() };
     let precheck =
         move |head: &Head, event: &NewEvent| check_may_redact(head, &event.sender, &target.sender).map(|()| None);

@@ -3,10 +3,7 @@
 use matrixon_http::{RequestMeta, UserAuth};
 use matrixon_matrix::{NewEvent, canonical, power_levels};
 use matrixon_rooms::{events::content_of, rooms, state};
-use ruma::{
-    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, RoomAliasId, RoomId,
-    events::StateEventType,
-};
+use ruma::{CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, RoomAliasId, RoomId, events::StateEventType};
 
 use super::append::{Draft, append, no_precheck};
 use crate::{
@@ -136,7 +133,8 @@ async fn check_canonical_alias(room: &Room, room_id: &RoomId, content: &Canonica
 }
 
 fn aliases_of(content: &CanonicalJsonObject) -> Vec<String> {
-    let mut named: Vec<String> = content.get("alias").and_then(|value| value.as_str()).map(str::to_owned).into_iter().collect();
+    let mut named: Vec<String> =
+        content.get("alias").and_then(|value| value.as_str()).map(str::to_owned).into_iter().collect();
     if let Some(others) = content.get("alt_aliases").and_then(CanonicalJsonValue::as_array) {
         named.extend(others.iter().filter_map(CanonicalJsonValue::as_str).map(str::to_owned));
     }
@@ -147,5 +145,9 @@ async fn present_aliases(room: &Room, room_id: &RoomId) -> Result<Vec<String>, R
     let row = rooms::find_room(&room.db, room_id.as_str()).await?.ok_or(RoomError::UnknownRoom)?;
     let event = state::find_current(&room.db, row.id, "m.room.canonical_alias", "").await?;
     let content = event.as_ref().and_then(|event| content_of(&event.json));
-    Ok(content.and_then(|json| canonical::parse_content(json.as_bytes()).ok()).as_ref().map(aliases_of).unwrap_or_default())
+    Ok(content
+        .and_then(|json| canonical::parse_content(json.as_bytes()).ok())
+        .as_ref()
+        .map(aliases_of)
+        .unwrap_or_default())
 }

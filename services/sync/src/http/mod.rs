@@ -8,6 +8,7 @@ mod receipt;
 mod sync;
 mod typing;
 
+use ::http::Method;
 use matrixon_http::{LimitClass, RouteOptions, Routes, UserAuth};
 use matrixon_runtime::role::Role;
 use ruma::UserId;
@@ -18,7 +19,10 @@ pub(crate) fn routes() -> Routes<Sync> {
     let read = || RouteOptions::user();
     // content is stored as JSON text, in which NUL is an escape
     let content = || RouteOptions::user().allow_nul().body_limit(64 * 1024);
-    Routes::new(Role::Sync)
+    let typing = |routes: Routes<Sync>, path| {
+        routes.raw(Method::PUT, path, typing::create_typing_event::handler, RouteOptions::user())
+    };
+    let routes = Routes::new(Role::Sync)
         .ruma(sync::sync_events::handler, RouteOptions::user().long_poll().limit(LimitClass::None))
         .ruma(filter::create_filter::handler, content())
         .ruma(filter::get_filter::handler, read())
@@ -28,11 +32,11 @@ pub(crate) fn routes() -> Routes<Sync> {
         .ruma(account_data::set_room_account_data::handler, content())
         .ruma(receipt::create_receipt::handler, RouteOptions::user())
         .ruma(receipt::set_read_marker::handler, RouteOptions::user())
-        .ruma(typing::create_typing_event::handler, RouteOptions::user())
         .ruma(presence::get_presence::handler, read())
         .ruma(presence::set_presence::handler, RouteOptions::user())
         .ruma(push::get_pushrules_all::handler, read())
-        .ruma(push::get_pushrules_global_scope::handler, read())
+        .ruma(push::get_pushrules_global_scope::handler, read());
+    typing::create_typing_event::PATHS.into_iter().fold(routes, typing)
 }
 
 /// `M_FORBIDDEN` ← the path names somebody else

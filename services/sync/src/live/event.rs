@@ -12,6 +12,7 @@ pub(crate) const MEMBER: &str = "m.room.member";
 pub(crate) const VISIBILITY: &str = "m.room.history_visibility";
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "`event_id` and `event_type` are the words of the protocol")]
 pub(crate) struct Event {
     pub(crate) position: i64,
     /// The room's interned number.
@@ -31,6 +32,8 @@ pub(crate) struct Event {
     pub(crate) sent_by: Option<Box<(String, String)>>,
     /// Client form of the state event that this one replaced, like `json`.
     pub(crate) previous: Option<Bytes>,
+    /// The redaction that took its content away, like `json`.
+    pub(crate) redaction: Option<Bytes>,
 }
 
 impl Event {
@@ -49,6 +52,7 @@ impl Event {
             visibility: None,
             sent_by: (!item.txn_id.is_empty()).then(|| Box::new((item.device_id, item.txn_id))),
             previous: item.prev_json.map(|previous| json::without_room_id(&previous)),
+            redaction: None,
             json,
         }
     }
@@ -91,6 +95,7 @@ impl Event {
             visibility: None,
             sent_by: None,
             previous: None,
+            redaction: None,
             json,
             room: self.room,
             room_id: self.room_id.clone(),

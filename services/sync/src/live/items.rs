@@ -8,6 +8,7 @@ use matrixon_proto::bus::v1::{AccountDataItem, ReceiptItem};
 use super::tail::Positioned;
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "`receipt_type` is the word of the protocol")]
 pub(crate) struct Receipt {
     pub(crate) position: i64,
     pub(crate) room_id: Arc<str>,

@@ -192,9 +192,9 @@ impl Memory {
     }
 
     /// The event was redacted: whatever is kept of it gets these bytes.
-    pub(crate) fn redact(&mut self, room_id: &str, event_id: &str, json: &Bytes) {
-        if let Some(room) = self.rooms.get_mut(room_id) {
-            room.redact(event_id, json);
+    pub(crate) fn redact(&mut self, event_id: &str, json: &Bytes, redaction: &Event) {
+        if let Some(room) = self.rooms.get_mut(&redaction.room_id) {
+            room.redact(event_id, json, &redaction.json);
         }
     }
 

@@ -166,8 +166,8 @@ impl Pump {
 
     /// Redacted events lose their content in the same moment in which the redaction appears.
     async fn deliver_events(&self, events: Vec<Event>, upto: i64) {
-        let redacted: Vec<(Arc<str>, String)> =
-            events.iter().filter_map(|event| Some((event.room_id.clone(), redacts(event)?))).collect();
+        let redacted: Vec<(Event, String)> =
+            events.iter().filter_map(|event| Some((event.clone(), redacts(event)?))).collect();
         let mut texts = std::collections::HashMap::new();
         while !redacted.is_empty() {
             let ids: Vec<&str> = redacted.iter().map(|(_, event_id)| event_id.as_str()).collect();
@@ -184,9 +184,9 @@ impl Pump {
             for event in events {
                 memory.push_event(event, bells);
             }
-            for (room_id, event_id) in &redacted {
+            for (redaction, event_id) in &redacted {
                 if let Some(json) = texts.get(event_id) {
-                    memory.redact(room_id, event_id, json);
+                    memory.redact(event_id, json, redaction);
                 }
             }
             memory.reach_event(upto);

@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use bytes::Bytes;
+
 use super::{event::Event, items::Receipt, state::RoomState, tail::Positioned as _};
 
 /// Newest events of a warm room that stay when the tail of the whole stream has passed them.
@@ -67,8 +69,11 @@ impl RoomMemory {
     }
 
     /// Exchanges the bytes of an event that was redacted.
-    pub(crate) fn redact(&mut self, event_id: &str, json: &bytes::Bytes) {
-        let redacted = |event: &Arc<Event>| Arc::new(Event { json: json.clone(), ..(**event).clone() });
+    pub(crate) fn redact(&mut self, event_id: &str, json: &Bytes, redaction: &Bytes) {
+        let redacted = |event: &Arc<Event>| {
+            let (json, redaction) = (json.clone(), Some(redaction.clone()));
+            Arc::new(Event { json, redaction, ..(**event).clone() })
+        };
         let replaced = self.events.iter_mut().find(|event| *event.event_id == *event_id).map(|event| {
             *event = redacted(event);
             event.clone()
@@ -82,7 +87,7 @@ impl RoomMemory {
     }
 
     /// `prev_content` of the event that replaced it must not tell what the redaction took away.
-    fn redact_previous(&mut self, event_id: &str, json: &bytes::Bytes) {
+    fn redact_previous(&mut self, event_id: &str, json: &Bytes) {
         for event in &mut self.events {
             let is_previous = event
                 .previous

@@ -93,11 +93,7 @@ pub(crate) const IGNORED_USERS: &str = "m.ignored_user_list";
 
 /// The users that the content of [`IGNORED_USERS`] names; nobody if it is not as it should be.
 pub(crate) fn ignored_users(content: &[u8]) -> HashSet<String> {
-    #[derive(serde::Deserialize)]
-    struct Content {
-        ignored_users: HashMap<String, serde::de::IgnoredAny>,
-    }
-    serde_json::from_slice::<Content>(content)
-        .map(|content| content.ignored_users.into_keys().collect())
-        .unwrap_or_default()
+    let content: serde_json::Value = serde_json::from_slice(content).unwrap_or_default();
+    let users = content.get("ignored_users").and_then(serde_json::Value::as_object);
+    users.into_iter().flat_map(serde_json::Map::keys).cloned().collect()
 }

@@ -29,5 +29,9 @@ pub(super) fn write(out: &mut Writer, event: &Event, ask: &Ask, now_ms: i64) {
             out.raw(event_id);
         }
     }
+    if let Some(redaction) = &event.redaction {
+        out.key("redacted_because");
+        out.raw(redaction);
+    }
     out.raw(b"}}");
 }

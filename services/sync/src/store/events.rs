@@ -21,7 +21,7 @@ pub(crate) async fn list_range(db: &Db, after: i64, upto: i64) -> Result<Vec<Eve
         db.read(),
         fetch_all as Row,
         select!(
-            "from events e join rooms r on r.id = e.room left join events p on p.position = e.replaces ",
+            "from events e join rooms r on r.id = e.room left join events d on d.position = e.redacted_by left join events p on p.position = e.replaces ",
             "where e.position > $1 and e.position <= $2 and e.status = 0 order by e.position",
         ),
         after,
@@ -44,12 +44,12 @@ pub(crate) async fn load_states(db: &Db, rooms: &[i64]) -> Result<(i64, HashMap<
         pg: select!(
             "from (select value::bigint as room from json_array_elements_text($1::json)) l ",
             "join current_state c on c.room = l.room join events e on e.position = c.event ",
-            "join rooms r on r.id = e.room left join events p on p.position = 0",
+            "join rooms r on r.id = e.room left join events d on d.position = e.redacted_by left join events p on p.position = 0",
         ),
         lite: select!(
             "from json_each($1) l ",
             "join current_state c on c.room = l.value join events e on e.position = c.event ",
-            "join rooms r on r.id = e.room left join events p on p.position = 0",
+            "join rooms r on r.id = e.room left join events d on d.position = e.redacted_by left join events p on p.position = 0",
         ),
         json_list(rooms)
     )?;
@@ -76,13 +76,13 @@ pub(crate) async fn load_timelines(
             "from (select value::bigint as room from json_array_elements_text($1::json)) l ",
             "cross join lateral (select * from events x where x.room = l.room and x.position > $2 and x.position <= $3 ",
             "and x.status = 0 order by x.position desc limit $4) e ",
-            "join rooms r on r.id = e.room left join events p on p.position = e.replaces",
+            "join rooms r on r.id = e.room left join events d on d.position = e.redacted_by left join events p on p.position = e.replaces",
         ),
         lite: select!(
             "from json_each($1) l join events e on e.position in (select x.position from events x ",
             "where x.room = l.value and x.position > $2 and x.position <= $3 and x.status = 0 ",
             "order by x.position desc limit $4) ",
-            "join rooms r on r.id = e.room left join events p on p.position = e.replaces",
+            "join rooms r on r.id = e.room left join events d on d.position = e.redacted_by left join events p on p.position = e.replaces",
         ),
         json_list(rooms), after, upto, limit as i64
     )?;
@@ -107,13 +107,13 @@ pub(crate) async fn load_changed(
             "and x.state_key is not null and x.position > $2 and x.position <= l.upto and x.status = 0 ",
             "group by x.event_type, x.state_key) m ",
             "join events e on e.position = m.position ",
-            "join rooms r on r.id = e.room left join events p on p.position = e.replaces",
+            "join rooms r on r.id = e.room left join events d on d.position = e.redacted_by left join events p on p.position = e.replaces",
         ),
         lite: select!(
             "from json_each($1) l join events e on e.position in (select max(x.position) from events x ",
             "where x.room = json_extract(l.value, '$[0]') and x.state_key is not null and x.position > $2 ",
             "and x.position <= json_extract(l.value, '$[1]') and x.status = 0 group by x.event_type, x.state_key) ",
-            "join rooms r on r.id = e.room left join events p on p.position = e.replaces",
+            "join rooms r on r.id = e.room left join events d on d.position = e.redacted_by left join events p on p.position = e.replaces",
         ),
         json_list(rooms), after
     )?;
@@ -169,7 +169,7 @@ pub(crate) async fn load_stripped(
         pg: select!(
             "from (select value::bigint as room from json_array_elements_text($1::json)) l ",
             "join current_state c on c.room = l.room join events e on e.position = c.event ",
-            "join rooms r on r.id = e.room left join events p on p.position = 0 ",
+            "join rooms r on r.id = e.room left join events d on d.position = e.redacted_by left join events p on p.position = 0 ",
             "where (c.state_key = '' and c.event_type in ('m.room.create', 'm.room.join_rules', 'm.room.canonical_alias', ",
             "'m.room.name', 'm.room.avatar', 'm.room.topic', 'm.room.encryption')) ",
             "or (c.event_type = 'm.room.member' and c.state_key in (select $2 union all ",
@@ -178,7 +178,7 @@ pub(crate) async fn load_stripped(
         lite: select!(
             "from json_each($1) l ",
             "join current_state c on c.room = l.value join events e on e.position = c.event ",
-            "join rooms r on r.id = e.room left join events p on p.position = 0 ",
+            "join rooms r on r.id = e.room left join events d on d.position = e.redacted_by left join events p on p.position = 0 ",
             "where (c.state_key = '' and c.event_type in ('m.room.create', 'm.room.join_rules', 'm.room.canonical_alias', ",
             "'m.room.name', 'm.room.avatar', 'm.room.topic', 'm.room.encryption')) ",
             "or (c.event_type = 'm.room.member' and c.state_key in (select $2 union all ",

@@ -22,6 +22,7 @@ pub(super) struct Row {
     device_id: Option<String>,
     txn_id: Option<String>,
     previous: Option<String>,
+    redaction: Option<String>,
     /// Head of the stream when the statement ran.
     pub(super) head: i64,
 }
@@ -49,7 +50,7 @@ macro_rules! select {
     ($($rest:literal),+ $(,)?) => {
         concat!(
             "select e.position, e.room, r.room_id, e.event_id, e.event_type, e.state_key, e.sender, e.origin_server_ts, ",
-            "e.json, e.membership, e.history_visibility, e.device_id, e.txn_id, p.json as previous, ",
+            "e.json, e.membership, e.history_visibility, e.device_id, e.txn_id, p.json as previous, d.json as redaction, ",
             "(select s.position from stream_positions s where s.stream = 'events') as head ",
             $($rest),+
         )
@@ -82,6 +83,7 @@ impl Interner {
             visibility: Some(HistoryVisibility::from_column(row.history_visibility)),
             sent_by: row.device_id.zip(row.txn_id).map(Box::new),
             previous: row.previous.map(|previous| json::without_room_id(previous.as_bytes())),
+            redaction: row.redaction.map(|redaction| json::without_room_id(redaction.as_bytes())),
         })
     }
 
@@ -102,6 +104,7 @@ impl Interner {
             visibility: Some(visibility),
             sent_by: None,
             previous: None,
+            redaction: None,
         })
     }
 }

@@ -63,7 +63,7 @@ const STREAMS: [&dyn Stream; 4] =
     [&events::Events, &account_data::AccountDataStream, &receipts::Receipts, &typing::TypingStream];
 
 /// `Err` names what must be loaded from SQL first.
-pub(crate) fn gather(view: &View<'_>) -> Result<News, Missing> {
+pub(crate) fn gather(view: &View<'_>) -> Result<News, Box<Missing>> {
     let mut news = News { next: view.now, ..News::default() };
     let mut missing = Missing::default();
     for stream in STREAMS {
@@ -72,7 +72,7 @@ pub(crate) fn gather(view: &View<'_>) -> Result<News, Missing> {
             None => stream.complete(view, &mut news, &mut missing),
         }
     }
-    if missing.is_empty() { Ok(news) } else { Err(missing) }
+    if missing.is_empty() { Ok(news) } else { Err(Box::new(missing)) }
 }
 
 /// The content of a response.

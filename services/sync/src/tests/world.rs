@@ -6,7 +6,7 @@ use bytes::Bytes;
 use matrixon_bus::Bus;
 use matrixon_proto::bus::v1::{Bell, EventItem};
 use matrixon_rooms::HistoryVisibility;
-use matrixon_store::{Db, exec, sql, streams::Stream};
+use matrixon_store::{Db, Tx, exec, sql, streams::Stream};
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -35,8 +35,27 @@ pub(crate) struct Sent {
     pub(crate) event_id: String,
     pub(crate) event_type: String,
     pub(crate) state_key: Option<String>,
-    pub(crate) sender: String,
     pub(crate) content: Value,
+}
+
+/// An event to be sent.
+struct New {
+    room: usize,
+    sender: String,
+    event_type: String,
+    state_key: Option<String>,
+    content: Value,
+    /// Device and transaction id.
+    txn: Option<(String, String)>,
+    /// The event that it redacts, with what is left of it.
+    redacted: Option<(String, String)>,
+}
+
+impl New {
+    fn plain(room: usize, sender: &str, event_type: &str, content: Value) -> Self {
+        let (sender, event_type) = (sender.to_owned(), event_type.to_owned());
+        Self { room, sender, event_type, state_key: None, content, txn: None, redacted: None }
+    }
 }
 
 pub(crate) fn user(number: usize) -> String {
@@ -70,181 +89,145 @@ impl World {
 
     pub(crate) async fn message(&mut self, room: usize, sender: &str, body: &str) -> String {
         let content = json!({"msgtype": "m.text", "body": body});
-        self.send(room, sender, "m.room.message", None, content, None).await
+        self.append(New::plain(room, sender, "m.room.message", content)).await
     }
 
     pub(crate) async fn message_from(&mut self, room: usize, sender: &str, device: &str, txn_id: &str) -> String {
         let content = json!({"msgtype": "m.text", "body": txn_id});
-        self.send(room, sender, "m.room.message", None, content, Some((device, txn_id))).await
+        let txn = Some((device.to_owned(), txn_id.to_owned()));
+        self.append(New { txn, ..New::plain(room, sender, "m.room.message", content) }).await
     }
 
-    pub(crate) async fn state(
-        &mut self,
-        room: usize,
-        sender: &str,
-        event_type: &str,
-        key: &str,
-        content: Value,
-    ) -> String {
-        self.send(room, sender, event_type, Some(key), content, None).await
+    pub(crate) async fn state(&mut self, room: usize, sender: &str, kind: &str, key: &str, content: Value) -> String {
+        self.append(New { state_key: Some(key.to_owned()), ..New::plain(room, sender, kind, content) }).await
     }
 
     pub(crate) async fn member(&mut self, room: usize, sender: &str, target: &str, membership: &str) -> String {
-        let content = json!({"membership": membership});
-        self.send(room, sender, "m.room.member", Some(target), content, None).await
+        self.state(room, sender, "m.room.member", target, json!({"membership": membership})).await
     }
 
     /// Takes an event's content away and says so.
     pub(crate) async fn redact(&mut self, room: usize, sender: &str, event_id: &str) -> String {
-        let (json,) =
-            sql!(self.db.read(), fetch_one as (String,), "select json from events where event_id = $1", event_id)
-                .unwrap();
+        let query = "select json from events where event_id = $1";
+        let (json,) = sql!(self.db.read(), fetch_one as (String,), query, event_id).unwrap();
         let mut json: Value = serde_json::from_str(&json).unwrap();
         json["content"] = json!({});
-        let content = json!({"redacts": event_id});
         let redacted = Some((event_id.to_owned(), json.to_string()));
-        self.append(room, sender, "m.room.redaction", None, content, (None, redacted)).await
+        let content = json!({"redacts": event_id});
+        self.append(New { redacted, ..New::plain(room, sender, "m.room.redaction", content) }).await
     }
 
     pub(crate) async fn forget(&self, room: usize, user_id: &str) {
         let number = self.rooms[room].number;
-        exec!(
-            self.db.write(),
-            "update memberships set forgotten = true where room = $1 and user_id = $2",
-            number,
-            user_id
-        )
-        .unwrap();
+        let query = "update memberships set forgotten = true where room = $1 and user_id = $2";
+        exec!(self.db.write(), query, number, user_id).unwrap();
     }
 
-    async fn send(
-        &mut self,
-        room: usize,
-        sender: &str,
-        event_type: &str,
-        state_key: Option<&str>,
-        content: Value,
-        txn: Option<(&str, &str)>,
-    ) -> String {
-        self.append(room, sender, event_type, state_key, content, (txn, None)).await
-    }
-
-    async fn append(
-        &mut self,
-        room: usize,
-        sender: &str,
-        event_type: &str,
-        state_key: Option<&str>,
-        content: Value,
-        (txn, redacted): (Option<(&str, &str)>, Option<(String, String)>),
-    ) -> String {
+    async fn append(&mut self, new: New) -> String {
         self.txn += 1;
         let event_id = format!("$e{}", self.txn);
-        let visibility = self.visibility(room);
-        let Room { number, id, snapshot: before, .. } = &self.rooms[room];
-        let (number, id, before) = (*number, id.clone(), *before);
-        let mut json = json!({"type": event_type, "event_id": event_id, "room_id": id, "sender": sender,
-            "origin_server_ts": 1_790_000_000_000_i64, "content": content});
-        if let Some(key) = state_key {
-            json["state_key"] = key.into();
+        let Room { number, id, snapshot: before, .. } = &self.rooms[new.room];
+        let (number, before) = (*number, *before);
+        let mut json = json!({"type": new.event_type, "event_id": event_id, "room_id": id, "sender": new.sender,
+            "origin_server_ts": 1_790_000_000_000_i64, "content": new.content});
+        if let Some(key) = &new.state_key {
+            json["state_key"] = key.as_str().into();
         }
-        let text = json.to_string();
-        let membership = (event_type == "m.room.member").then(|| content["membership"].as_str().unwrap().to_owned());
-        let key = state_key.map(|key| (event_type.to_owned(), key.to_owned()));
-        let replaced = key.as_ref().and_then(|key| self.rooms[room].state.get(key)).cloned();
+        let mut item = EventItem {
+            room_id: id.clone(),
+            event_id: event_id.clone(),
+            event_type: new.event_type.clone(),
+            state_key: new.state_key.clone(),
+            sender: new.sender.clone(),
+            json: json.to_string().into(),
+            redacts: new.redacted.as_ref().map(|redacted| redacted.0.clone()).unwrap_or_default(),
+            state_snapshot: before,
+            room: number,
+            state_before: before,
+            ..EventItem::default()
+        };
+        if let Some((device_id, txn_id)) = &new.txn {
+            (item.device_id, item.txn_id) = (device_id.clone(), txn_id.clone());
+        }
+        if item.event_type == "m.room.member" {
+            item.membership = new.content["membership"].as_str().unwrap().to_owned();
+        }
+        self.write(&new, &mut item).await;
+        self.rooms[new.room].snapshot = item.state_snapshot;
+        self.ring(item.position, &item);
+        self.events.push(Sent {
+            position: item.position,
+            room: new.room,
+            event_id: event_id.clone(),
+            event_type: new.event_type,
+            state_key: new.state_key,
+            content: new.content,
+        });
+        event_id
+    }
+
+    async fn write(&mut self, new: &New, item: &mut EventItem) {
+        let visibility = self.visibility(new.room).to_column();
         let mut tx = self.db.begin().await.unwrap();
-        let position = tx.advance(Stream::EVENTS, 1).await.unwrap();
-        let mut after = before;
-        if let Some(key) = &key {
-            self.rooms[room].state.insert(key.clone(), (position, text.clone()));
-            let (snapshot,) = sql!(
-                tx.ex(),
-                fetch_one as (i64,),
-                "insert into state_snapshots (room, parent, height, previous) values ($1, 0, 1, $2) returning id",
-                number,
-                before
-            )
-            .unwrap();
-            after = snapshot;
-            for (event, _) in self.rooms[room].state.values() {
-                exec!(tx.ex(), "insert into state_entries (snapshot, event) values ($1, $2)", after, *event).unwrap();
-            }
-            exec!(
-                tx.ex(),
-                "insert into current_state (room, event_type, state_key, event) values ($1, $2, $3, $4)
-                 on conflict (room, event_type, state_key) do update set event = excluded.event",
-                number,
-                key.0.as_str(),
-                key.1.as_str(),
-                position
-            )
-            .unwrap();
+        item.position = tx.advance(Stream::EVENTS, 1).await.unwrap();
+        let replaced = self.write_state(&mut tx, new, item).await;
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        exec!(
+            tx.ex(),
+            "insert into events (position, room, event_id, event_type, state_key, sender, depth, origin_server_ts, json,
+             pdu, state_before, state_after, replaces, membership, history_visibility, device_id, txn_id)
+             values ($1, $2, $3, $4, $5, $6, 1, 1790000000000, $7, '{}', $8, $9, $10, $11, $12, $13, $14)",
+            item.position, item.room, item.event_id.as_str(), item.event_type.as_str(), item.state_key.as_deref(),
+            item.sender.as_str(), std::str::from_utf8(&item.json).unwrap(), item.state_before, item.state_snapshot,
+            replaced, text(&item.membership), visibility, text(&item.device_id), text(&item.txn_id)
+        )
+        .unwrap();
+        if let Some((target, json)) = &new.redacted {
+            let query = "update events set json = $1, redacted_by = $2 where event_id = $3";
+            exec!(tx.ex(), query, json.as_str(), item.position, target.as_str()).unwrap();
         }
-        if let (Some(membership), Some(target)) = (&membership, state_key) {
+        tx.commit().await.unwrap();
+    }
+
+    /// Snapshot, current state and membership; the position of the event that was replaced.
+    async fn write_state(&mut self, tx: &mut Tx, new: &New, item: &mut EventItem) -> Option<i64> {
+        let state_key = new.state_key.clone()?;
+        let key = (new.event_type.clone(), state_key.clone());
+        let state = &mut self.rooms[new.room].state;
+        let json = String::from_utf8(item.json.to_vec()).unwrap();
+        let replaced = state.insert(key, (item.position, json));
+        let query = "insert into state_snapshots (room, parent, height, previous) values ($1, 0, 1, $2) returning id";
+        let (snapshot,) = sql!(tx.ex(), fetch_one as (i64,), query, item.room, item.state_before).unwrap();
+        item.state_snapshot = snapshot;
+        for (event, _) in state.values() {
+            exec!(tx.ex(), "insert into state_entries (snapshot, event) values ($1, $2)", snapshot, *event).unwrap();
+        }
+        exec!(
+            tx.ex(),
+            "insert into current_state (room, event_type, state_key, event) values ($1, $2, $3, $4)
+             on conflict (room, event_type, state_key) do update set event = excluded.event",
+            item.room,
+            new.event_type.as_str(),
+            state_key.as_str(),
+            item.position
+        )
+        .unwrap();
+        if !item.membership.is_empty() {
             exec!(
                 tx.ex(),
                 "insert into memberships (user_id, room, membership, event, sender) values ($1, $2, $3, $4, $5)
                  on conflict (user_id, room) do update set membership = excluded.membership, event = excluded.event,
                  sender = excluded.sender, forgotten = false",
-                target,
-                number,
-                membership.as_str(),
-                position,
-                sender
+                state_key.as_str(),
+                item.room,
+                item.membership.as_str(),
+                item.position,
+                new.sender.as_str()
             )
             .unwrap();
         }
-        exec!(
-            tx.ex(),
-            "insert into events (position, room, event_id, event_type, state_key, sender, depth, origin_server_ts, json, pdu,
-             state_before, state_after, replaces, membership, history_visibility, device_id, txn_id)
-             values ($1, $2, $3, $4, $5, $6, 1, 1790000000000, $7, '{}', $8, $9, $10, $11, $12, $13, $14)",
-            position, number, event_id.as_str(), event_type, state_key, sender, text.as_str(), before, after,
-            replaced.as_ref().map(|replaced| replaced.0), membership.as_deref(), visibility.to_column(),
-            txn.map(|txn| txn.0), txn.map(|txn| txn.1)
-        )
-        .unwrap();
-        if let Some((target, json)) = &redacted {
-            exec!(
-                tx.ex(),
-                "update events set json = $1, redacted_by = $2 where event_id = $3",
-                json.as_str(),
-                position,
-                target.as_str()
-            )
-            .unwrap();
-        }
-        tx.commit().await.unwrap();
-        self.rooms[room].snapshot = after;
-        self.events.push(Sent {
-            position,
-            room,
-            event_id: event_id.clone(),
-            event_type: event_type.to_owned(),
-            state_key: state_key.map(str::to_owned),
-            sender: sender.to_owned(),
-            content,
-        });
-        let (device_id, txn_id) = txn.unwrap_or_default();
-        let item = EventItem {
-            position,
-            room_id: id,
-            event_id: event_id.clone(),
-            event_type: event_type.to_owned(),
-            state_key: state_key.map(str::to_owned),
-            sender: sender.to_owned(),
-            json: text.into(),
-            membership: membership.unwrap_or_default(),
-            redacts: redacted.map(|redacted| redacted.0).unwrap_or_default(),
-            device_id: device_id.to_owned(),
-            txn_id: txn_id.to_owned(),
-            state_snapshot: after,
-            prev_json: replaced.map(|replaced| Bytes::from(replaced.1)),
-            room: number,
-            state_before: before,
-        };
-        self.ring(position, &item);
-        event_id
+        item.prev_json = replaced.as_ref().map(|replaced| Bytes::from(replaced.1.clone()));
+        replaced.map(|replaced| replaced.0)
     }
 
     fn ring(&self, position: i64, item: &EventItem) {

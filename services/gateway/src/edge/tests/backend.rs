@@ -16,7 +16,7 @@ use matrixon_http::{
 };
 use matrixon_proto::auth::v1 as proto;
 use matrixon_rpc::local;
-use matrixon_runtime::{config::Secret, role::Role};
+use matrixon_runtime::config::Secret;
 use parking_lot::Mutex;
 use ruma::api::client::account::whoami;
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ impl Fixture {
         let auth_router =
             tonic::service::Routes::new(proto::auth_server::AuthServer::new(auth.clone())).into_axum_router();
         let locals = HashMap::from([
-            (Role::Auth, local(auth_router)),
+            (Role::Auth, local(auth_router.merge(auth_routes().into_router(auth.clone(), verifier.clone())))),
             (Role::Room, local(routes().into_router(parked.clone(), verifier))),
         ]);
         let bus = matrixon_bus::Bus::connect(&matrixon_bus::Config::default()).await.unwrap();
@@ -113,7 +113,7 @@ impl Fixture {
             peers: Peers::new(discovery, locals, shutdown.clone()),
             bus: bus.clone(),
             cache: matrixon_cache::Cache::connect(&matrixon_cache::Config::default()).await.unwrap(),
-            routes: routes().table().into_iter().chain(more).collect(),
+            routes: [routes().table(), auth_routes().table(), more].concat(),
             cluster: matrixon_runtime::config::ClusterConfig { secret: Secret::new(SECRET), ..Default::default() },
             server: matrixon_runtime::config::ServerConfig {
                 client_base_url: Some("https://matrix.example.org".to_owned()),
@@ -167,6 +167,15 @@ fn routes() -> Routes<Parked> {
         .raw(Method::POST, "/_matrix/client/v3/limited", echo, limited)
         .raw(Method::GET, "/_matrix/client/v3/long", long, RouteOptions::any())
         .raw(Method::GET, "/_matrix/client/v3/sync", park, RouteOptions::user().long_poll())
+}
+
+fn auth_routes() -> Routes<AuthBackend> {
+    Routes::new(Role::Auth).raw(Method::POST, "/_matrix/client/v3/logout", log_out, RouteOptions::user())
+}
+
+async fn log_out(State(auth): State<AuthBackend>, _: Raw<UserAuth>) -> Result<RawJson, MatrixError> {
+    auth.revoke("good");
+    Ok(RawJson(Bytes::from_static(b"{}")))
 }
 
 async fn whoami(

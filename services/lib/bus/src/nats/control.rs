@@ -138,7 +138,7 @@ impl Control {
         self.waiting.retain(|(wanted, inbox)| {
             let reached = *wanted <= mark;
             if reached && let Some(inbox) = inbox.upgrade() {
-                inbox.reset();
+                inbox.want_reset();
             }
             !reached
         });
@@ -148,7 +148,7 @@ impl Control {
     async fn look(&mut self) -> bool {
         if self.signals.lost.swap(false, Ordering::AcqRel) {
             warn!("bus messages dropped: the process is too slow");
-            self.inboxes.iter().filter_map(Weak::upgrade).for_each(|inbox| inbox.reset());
+            self.inboxes.iter().filter_map(Weak::upgrade).for_each(|inbox| inbox.want_reset());
         }
         let connected = self.client.connection_state() == State::Connected;
         if connected != self.was_connected {
@@ -156,7 +156,7 @@ impl Control {
             METRICS.connected.set(i64::from(connected));
             if connected { info!("bus connected") } else { warn!("bus disconnected") }
         }
-        let connects = self.statistics.connects.load(Ordering::Relaxed);
+        let connects = super::count_connections(&self.statistics);
         let is_new = connected && connects != self.connects;
         if is_new {
             self.connects = connects;

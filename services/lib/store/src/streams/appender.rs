@@ -6,8 +6,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{Db, StoreError, Tx};
 
+/// One verdict an item: what it got, or why it dropped out.
+pub type Verdicts<W> = Vec<Result<<W as StreamWriter>::Done, <W as StreamWriter>::Refusal>>;
+
 /// Writes one stream (or several that always change together).
-pub trait StreamWriter: Send + Sync + 'static {
+pub trait StreamWriter: Sized + Send + Sync + 'static {
     type Item: Send + Sync + 'static;
     /// What an accepted item gets back, such as its position.
     type Done: Send + Sync + 'static;
@@ -20,7 +23,7 @@ pub trait StreamWriter: Send + Sync + 'static {
         &self,
         tx: &mut Tx,
         items: &[Self::Item],
-    ) -> impl Future<Output = Result<Vec<Result<Self::Done, Self::Refusal>>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Verdicts<Self>, StoreError>> + Send;
 
     /// Called after COMMIT and before the callers get their answers: ring the bell. Must not block.
     fn committed(&self, items: &[Self::Item], verdicts: &[Result<Self::Done, Self::Refusal>]);
@@ -162,7 +165,7 @@ impl<W: StreamWriter> Committer<W> {
         }
     }
 
-    async fn transact(&self, items: &[W::Item]) -> Result<Vec<Result<W::Done, W::Refusal>>, Failure> {
+    async fn transact(&self, items: &[W::Item]) -> Result<Verdicts<W>, Failure> {
         let mut tries = 0;
         loop {
             match self.try_transact(items).await {
@@ -175,7 +178,7 @@ impl<W: StreamWriter> Committer<W> {
         }
     }
 
-    async fn try_transact(&self, items: &[W::Item]) -> Result<Vec<Result<W::Done, W::Refusal>>, Failure> {
+    async fn try_transact(&self, items: &[W::Item]) -> Result<Verdicts<W>, Failure> {
         let mut tx = self.db.begin().await.map_err(|error| Failure { error, begun: false })?;
         let verdicts = self.writer.write(&mut tx, items).await.map_err(|error| Failure { error, begun: true })?;
         debug_assert_eq!(verdicts.len(), items.len(), "one verdict an item");

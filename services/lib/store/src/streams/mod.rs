@@ -25,7 +25,7 @@ mod follower;
 
 use std::fmt;
 
-pub use appender::{AppendError, Appender, Limits, StreamWriter};
+pub use appender::{AppendError, Appender, Limits, Pending, StreamWriter, Verdicts};
 pub use follower::{Follower, Step};
 
 use crate::{Db, StoreError, Tx, sql};
@@ -65,9 +65,11 @@ impl Tx {
     pub async fn advance(&mut self, stream: Stream, count: usize) -> Result<i64, StoreError> {
         let count = count as i64;
         let (last,) = sql!(
-            self.ex(), fetch_one as (i64,),
+            self.ex(),
+            fetch_one as (i64,),
             "update stream_positions set position = position + $1 where stream = $2 returning position",
-            count, stream.0
+            count,
+            stream.0
         )?;
         Ok(last - count + 1)
     }
@@ -100,9 +102,7 @@ pub async fn heads(db: &Db) -> Result<Heads, StoreError> {
 
 /// The last committed position of one stream.
 pub async fn head(db: &Db, stream: Stream) -> Result<i64, StoreError> {
-    let (position,) = sql!(
-        db.read(), fetch_one as (i64,),
-        "select position from stream_positions where stream = $1", stream.0
-    )?;
+    let (position,) =
+        sql!(db.read(), fetch_one as (i64,), "select position from stream_positions where stream = $1", stream.0)?;
     Ok(position)
 }

@@ -7,7 +7,6 @@ use ruma::{api::client::presence::get_presence, presence::PresenceState};
 
 use crate::{error::SyncError, state::Sync};
 
-#[expect(clippy::unused_async, reason = "the shape of a handler")]
 pub(crate) async fn handler(
     State(_): State<Sync>,
     Matrix { .. }: Matrix<get_presence::v3::Request, UserAuth>,

@@ -7,7 +7,6 @@ use ruma::api::client::presence::set_presence;
 
 use crate::{error::SyncError, http::check_own, state::Sync};
 
-#[expect(clippy::unused_async, reason = "the shape of a handler")]
 pub(crate) async fn handler(
     State(_): State<Sync>,
     Matrix { req, auth, .. }: Matrix<set_presence::v3::Request, UserAuth>,

@@ -7,7 +7,6 @@ use ruma::{api::client::push::get_pushrules_all, push::Ruleset};
 
 use crate::{error::SyncError, state::Sync};
 
-#[expect(clippy::unused_async, reason = "the shape of a handler")]
 pub(crate) async fn handler(
     State(_): State<Sync>,
     Matrix { auth, .. }: Matrix<get_pushrules_all::v3::Request, UserAuth>,

@@ -26,7 +26,7 @@ pub(crate) async fn handler(
             receipts::read(&sync, &room, req.receipt_type.as_str(), req.event_id.as_str(), thread).await?;
         }
         ReceiptType::FullyRead if thread.is_empty() => {
-            receipts::fully_read(&sync, &room, req.event_id.as_str()).await?
+            receipts::fully_read(&sync, &room, req.event_id.as_str()).await?;
         }
         ReceiptType::FullyRead => return Err(BAD_THREAD),
         _ => return Err(SyncError::InvalidParam("this is not a type of receipt")),

@@ -39,10 +39,9 @@ impl<'a> Room<'a> {
             return Some(Window { low: since, events, changed: &[] });
         }
         if let Some(gap) = view.loaded.gaps.get(self.id).filter(|gap| gap.low >= since)
-            && let Some(newer) = self.events_after_load(gap.upto)
+            && let Some(newer) = if gap.upto >= upto { Some(Vec::new()) } else { self.events_after_load(gap.upto) }
         {
-            let newer = newer.into_iter().filter(|event| event.position <= upto);
-            let events = gap.events.iter().cloned().chain(newer).collect();
+            let events = gap.events.iter().cloned().chain(newer).filter(|event| event.position <= upto).collect();
             return Some(Window { low: gap.low, events, changed: &gap.changed });
         }
         let filter = &view.ask.filter.timeline;

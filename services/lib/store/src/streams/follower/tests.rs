@@ -4,16 +4,16 @@ use proptest::prelude::*;
 
 use super::{Follower, Step};
 
-fn items(first: i64, last: i64) -> Option<Vec<(i64, i64)>> {
-    Some((first..=last).map(|position| (position, position)).collect())
+fn items(first: i64, last: i64) -> Vec<(i64, i64)> {
+    (first..=last).map(|position| (position, position)).collect()
 }
 
 #[test]
 fn delivers_bells_in_order_without_sql() {
     let now = Instant::now();
     let mut follower = Follower::new(10);
-    follower.bell(11, 12, items(11, 12), now);
-    follower.bell(13, 13, items(13, 13), now);
+    follower.bell(11, 12, Some(items(11, 12)), now);
+    follower.bell(13, 13, Some(items(13, 13)), now);
     assert_eq!(follower.next(now), Step::Deliver(vec![11, 12]));
     assert_eq!(follower.next(now), Step::Deliver(vec![13]));
     assert_eq!(follower.next(now), Step::Wait(None));
@@ -24,9 +24,9 @@ fn delivers_bells_in_order_without_sql() {
 fn waits_a_moment_for_a_bell_that_was_overtaken() {
     let now = Instant::now();
     let mut follower = Follower::new(0);
-    follower.bell(2, 2, items(2, 2), now);
+    follower.bell(2, 2, Some(items(2, 2)), now);
     assert!(matches!(follower.next(now), Step::Wait(Some(_))));
-    follower.bell(1, 1, items(1, 1), now);
+    follower.bell(1, 1, Some(items(1, 1)), now);
     assert_eq!(follower.next(now), Step::Deliver(vec![1]));
     assert_eq!(follower.next(now), Step::Deliver(vec![2]));
     assert_eq!(follower.gaps(), 0);
@@ -36,7 +36,7 @@ fn waits_a_moment_for_a_bell_that_was_overtaken() {
 fn loads_a_gap_that_stays() {
     let now = Instant::now();
     let mut follower = Follower::new(0);
-    follower.bell(3, 3, items(3, 3), now);
+    follower.bell(3, 3, Some(items(3, 3)), now);
     let later = now + Duration::from_secs(1);
     assert_eq!(follower.next(later), Step::Load { after: 0, upto: 2 });
     follower.loaded(2);
@@ -95,7 +95,7 @@ proptest! {
             }
         };
         for ((first, end), inline) in bells {
-            follower.bell(first, end, if inline { items(first, end) } else { None }, now);
+            follower.bell(first, end, inline.then(|| items(first, end)), now);
             drive(&mut follower, now);
             now += Duration::from_millis(7);
         }

@@ -1,0 +1,36 @@
+//! What everybody should know about the database: does it answer, and how many connections are in use?
+
+use std::time::Duration;
+
+use matrixon_runtime::{health::Health, metrics, shutdown::Shutdown};
+use matrixon_store::{Db, migrations};
+
+/// How often the pool's gauges are written.
+const POOL_EVERY: Duration = Duration::from_secs(5);
+
+/// Readiness and gauges of the database.
+pub(crate) fn watch(db: &Db, health: &Health, service: &str, shutdown: &Shutdown) {
+    let checked = db.clone();
+    health.check_async("database", move || {
+        let db = checked.clone();
+        async move { db.ping().await.map_err(|error| error.to_string()) }
+    });
+    metrics::gauge("db_schema_version", "The schema version that this binary brings.", &["service"])
+        .with_label_values(&[service])
+        .set(migrations::latest());
+    let connections = metrics::gauge("db_pool_connections", "Connections to the database.", &["service", "state"]);
+    let (used, idle) =
+        (connections.with_label_values(&[service, "used"]), connections.with_label_values(&[service, "idle"]));
+    let (db, shutdown) = (db.clone(), shutdown.clone());
+    tokio::spawn(async move {
+        while !shutdown.stopped() {
+            let (in_use, resting) = db.connections();
+            used.set(in_use as i64);
+            idle.set(resting as i64);
+            tokio::select! {
+                () = tokio::time::sleep(POOL_EVERY) => {}
+                () = shutdown.wait_stopped() => {}
+            }
+        }
+    });
+}
