@@ -23,12 +23,13 @@ pub(crate) async fn create(
     if head.membership(user_id) != "join" {
         return Err(RoomError::Forbidden("only members give a room an alias".to_owned()));
     }
+    if aliases::insert(&room.db, alias.as_str(), head.room, user_id.as_str()).await? {
+        return Ok(());
+    }
     match aliases::find(&room.db, alias.as_str()).await? {
         // the same request again
         Some(known) if known.room == head.room && known.creator == user_id.as_str() => Ok(()),
-        Some(_) => Err(RoomError::AliasTaken),
-        None if aliases::insert(&room.db, alias.as_str(), head.room, user_id.as_str()).await? => Ok(()),
-        None => Err(RoomError::AliasTaken),
+        _ => Err(RoomError::AliasTaken),
     }
 }
 

@@ -7,7 +7,7 @@ use matrixon_runtime::shutdown::Shutdown;
 use crate::{service::Room, store::requests};
 
 /// Every replica does it; doing it twice does no harm.
-const CLEAN_UP_EVERY: Duration = Duration::from_secs(600);
+const CLEAN_UP_EVERY: Duration = Duration::from_mins(10);
 
 pub(crate) fn start(room: Room, shutdown: Shutdown) {
     tokio::spawn(async move {

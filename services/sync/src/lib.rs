@@ -41,7 +41,7 @@ use tokio::task::JoinSet;
 pub use self::config::Config;
 use self::{
     append::{AccountDataWriter, Bellman, ReceiptWriter},
-    live::{Live, memory::MemoryLimits, pump},
+    live::{Live, beat, memory::MemoryLimits, pump},
     state::{Shared, Sync},
 };
 
@@ -83,7 +83,7 @@ pub fn build(config: &Config, deps: Deps) -> Service {
     let live = Live::new(db.clone(), clock.clone(), limits);
     let mut tasks = JoinSet::new();
     tasks.spawn(pump::run(live.clone(), bus.clone(), cache.clone(), limits, shutdown.clone()));
-    tasks.spawn(pump::beat(live.clone(), bus.clone(), config.clone(), shutdown.clone()));
+    tasks.spawn(beat::run(live.clone(), bus.clone(), config.clone(), shutdown.clone()));
     let bellman = || Bellman { bus: bus.clone(), live: live.clone() };
     let receipts = Appender::spawn(db.clone(), ReceiptWriter(bellman()), Limits::default());
     let account_data = Appender::spawn(db.clone(), AccountDataWriter(bellman()), Limits::default());

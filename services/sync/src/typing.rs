@@ -41,7 +41,7 @@ pub(crate) fn apply(live: &Live, change: &TypingChange) {
     let now_ms = live.clock.now_ms();
     live.change(|memory, bells| {
         if memory.typing.apply(change, now_ms) {
-            memory.ring_room(&change.room_id, bells);
+            memory.online.ring_room(&change.room_id, bells);
         }
     });
 }

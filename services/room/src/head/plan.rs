@@ -6,7 +6,7 @@ use matrixon_matrix::{Built, EventContext, NewEvent, Pdu, Signer, auth};
 use matrixon_rooms::HistoryVisibility;
 use ruma::{OwnedEventId, events::StateEventType};
 
-use super::{Head, MAX_EXTREMITIES, Sender, StateKey};
+use super::{Head, MAX_EXTREMITIES, StateKey};
 use crate::{
     error::RoomError,
     store::append::{EventWrite, Redaction},
@@ -35,7 +35,7 @@ pub(crate) fn plan(head: &mut Head, event: &NewEvent, signer: &Signer, now_ms: i
     let built = build_event(head, event.clone(), ids.clone(), signer, now_ms)?;
     auth::check(head.version, &built.pdu, &auth_events, head)?;
     if by_type {
-        let sender = head.senders.entry(event.sender.clone()).or_insert_with(Sender::default);
+        let sender = head.senders.entry(event.sender.clone()).or_default();
         sender.auth_events = ids;
         if sender.allowed_types.len() < 64 {
             sender.allowed_types.insert(event.event_type.clone());

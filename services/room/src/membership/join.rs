@@ -14,7 +14,7 @@ use crate::{
     power,
     service::Room,
     store::{aliases, memberships},
-    timeline::append::no_precheck,
+    timeline::append::Precheck,
 };
 
 /// The room that an id or a local alias names.
@@ -51,15 +51,14 @@ pub(crate) async fn join(
         content.insert("join_authorised_via_users_server".to_owned(), authoriser.as_str().into());
     }
     room.profiles.load_one(user_id).await.write_to(&mut content);
-    let change_to = Change { target: user_id.clone(), content, precheck: &find_own_join };
+    let change_to = Change { target: user_id.clone(), content, precheck: Precheck::Find(find_own_join) };
     change(room, room_id, by, change_to).await
 }
 
 /// Who is in the room has joined already.
-fn find_own_join(head: &Head, event: &NewEvent) -> Result<Option<OwnedEventId>, RoomError> {
-    let member = head.state(&StateEventType::RoomMember, event.sender.as_str());
-    let joined = member.filter(|member| member.content_str("membership").as_deref() == Some("join"));
-    Ok(joined.map(|member| member.event_id.clone()))
+fn find_own_join(head: &Head, event: &NewEvent) -> Option<OwnedEventId> {
+    let member = head.state(&StateEventType::RoomMember, event.sender.as_str())?;
+    (member.content_str("membership").as_deref() == Some("join")).then(|| member.event_id.clone())
 }
 
 /// `M_FORBIDDEN` ← the room does not take knocks
@@ -72,7 +71,7 @@ pub(crate) async fn knock(
     let user_id = &by.auth.user_id;
     let mut content = content("knock", reason);
     room.profiles.load_one(user_id).await.write_to(&mut content);
-    change(room, room_id, by, Change { target: user_id.clone(), content, precheck: &no_precheck }).await
+    change(room, room_id, by, Change { target: user_id.clone(), content, precheck: Precheck::None }).await
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ use matrixon_matrix::NewEvent;
 use ruma::{OwnedEventId, OwnedUserId, RoomId, UserId};
 
 use super::change::{Change, Requester, change, content};
-use crate::{error::RoomError, head::Head, service::Room, timeline::append::no_precheck};
+use crate::{error::RoomError, head::Head, service::Room, timeline::append::Precheck};
 
 /// Whom it concerns and why.
 pub(crate) struct Target {
@@ -27,7 +27,7 @@ pub(crate) async fn invite(
     check_local(room, &target.user_id)?;
     let mut content = content("invite", target.reason);
     room.profiles.load_one(&target.user_id).await.write_to(&mut content);
-    change(room, room_id, by, Change { target: target.user_id, content, precheck: &no_precheck }).await
+    change(room, room_id, by, Change { target: target.user_id, content, precheck: Precheck::None }).await
 }
 
 pub(crate) fn check_local(room: &Room, user_id: &UserId) -> Result<(), RoomError> {
@@ -45,7 +45,7 @@ pub(crate) async fn leave(
     reason: Option<String>,
 ) -> Result<OwnedEventId, RoomError> {
     let target = by.auth.user_id.clone();
-    change(room, room_id, by, Change { target, content: content("leave", reason), precheck: &no_precheck }).await
+    change(room, room_id, by, Change { target, content: content("leave", reason), precheck: Precheck::None }).await
 }
 
 /// `M_FORBIDDEN` ← no power over the target, or the target is not there
@@ -55,12 +55,12 @@ pub(crate) async fn kick(
     by: Requester<'_>,
     target: Target,
 ) -> Result<OwnedEventId, RoomError> {
-    let precheck = |head: &Head, event: &NewEvent| match head.membership(target_of(event)?).as_str() {
-        "join" | "invite" | "knock" => Ok(None),
+    let check = |head: &Head, event: &NewEvent| match head.membership(target_of(event)?).as_str() {
+        "join" | "invite" | "knock" => Ok(()),
         _ => Err(RoomError::Forbidden("the target user is not in the room".to_owned())),
     };
     let content = content("leave", target.reason);
-    change(room, room_id, by, Change { target: target.user_id, content, precheck: &precheck }).await
+    change(room, room_id, by, Change { target: target.user_id, content, precheck: Precheck::Refuse(&check) }).await
 }
 
 /// `M_FORBIDDEN` ← no power over the target
@@ -71,7 +71,7 @@ pub(crate) async fn ban(
     target: Target,
 ) -> Result<OwnedEventId, RoomError> {
     let content = content("ban", target.reason);
-    change(room, room_id, by, Change { target: target.user_id, content, precheck: &no_precheck }).await
+    change(room, room_id, by, Change { target: target.user_id, content, precheck: Precheck::None }).await
 }
 
 /// `M_FORBIDDEN` ← the target is not banned, or no power to unban
@@ -81,10 +81,10 @@ pub(crate) async fn unban(
     by: Requester<'_>,
     target: Target,
 ) -> Result<OwnedEventId, RoomError> {
-    let precheck = |head: &Head, event: &NewEvent| match head.membership(target_of(event)?).as_str() {
-        "ban" => Ok(None),
+    let check = |head: &Head, event: &NewEvent| match head.membership(target_of(event)?).as_str() {
+        "ban" => Ok(()),
         _ => Err(RoomError::Forbidden("the target user is not banned".to_owned())),
     };
     let content = content("leave", target.reason);
-    change(room, room_id, by, Change { target: target.user_id, content, precheck: &precheck }).await
+    change(room, room_id, by, Change { target: target.user_id, content, precheck: Precheck::Refuse(&check) }).await
 }

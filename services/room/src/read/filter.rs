@@ -40,7 +40,7 @@ fn has_url(row: &EventRow) -> bool {
         content: serde_json::Map<String, serde_json::Value>,
     }
     serde_json::from_str::<Event>(&row.json)
-        .is_ok_and(|event| event.content.get("url").is_some_and(|url| url.is_string()))
+        .is_ok_and(|event| event.content.get("url").is_some_and(serde_json::Value::is_string))
 }
 
 #[cfg(test)]

@@ -79,6 +79,9 @@ fn chains(items: &[Append], verdicts: &mut Verdicts) -> Vec<Chain> {
 
 type Outcome = (HashMap<i64, (i64, Passed)>, HashMap<usize, String>);
 
+/// (room, base, state snapshot, _) of a room that fits, or (item, _, _, event id) of a duplicate.
+type PassRow = (i64, Option<i64>, Option<i64>, Option<String>);
+
 /// One statement: duplicates, locks in the order of room numbers, and the update of the rooms that fit.
 const PASS: &str = "
 with input as (
@@ -110,7 +113,7 @@ async fn pass_postgres(tx: &mut Tx, items: &[Append], chains: &[Chain]) -> Resul
         .flat_map(|chain| chain.items.iter().map(|&item| (item, chain.room)))
         .filter_map(|(item, room)| items[item].txn().map(|txn| (item, room, txn)))
         .collect();
-    let rows: Vec<(i64, Option<i64>, Option<i64>, Option<String>)> = sqlx::query_as(PASS)
+    let rows: Vec<PassRow> = sqlx::query_as(PASS)
         .bind(chains.iter().map(|chain| chain.room).collect::<Vec<_>>())
         .bind(chains.iter().map(|chain| chain.base).collect::<Vec<_>>())
         .bind(chains.iter().map(|chain| chain.items.len() as i64).collect::<Vec<_>>())

@@ -1,4 +1,4 @@
-//! State snapshots as a Fenwick tree over the room's state changes (migrations/…/0003_rooms.sql).
+//! State snapshots as a Fenwick tree over the room's state changes (`migrations/…/0003_rooms.sql`).
 //!
 //! ```text
 //!   height   1  2  3  4  5  6  7  8        the snapshot of height n holds the changes of (n - lowbit(n), n]

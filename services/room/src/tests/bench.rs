@@ -54,7 +54,7 @@ fn bench_sends() {
                 "{} {label}: {:.0} sends/s, {:.0} µs CPU each, slowest {slowest:?}",
                 if db.is_postgres() { "postgres" } else { "sqlite" },
                 f64::from(sent) / started.elapsed().as_secs_f64(),
-                (cpu() - used).as_secs_f64() * 1e6 / f64::from(sent),
+                cpu().saturating_sub(used).as_secs_f64() * 1e6 / f64::from(sent),
             );
         }
     });

@@ -26,15 +26,16 @@ pub(crate) struct Draft<'a> {
     pub(crate) event: NewEvent,
     pub(crate) dedupe: Dedupe,
     pub(crate) redaction: Option<Redaction>,
-    /// A look at the head before the event is built.
     pub(crate) precheck: Precheck<'a>,
 }
 
-/// Tells why not, or which event already says the same. Entries of the state that it reads are those that authorize the event.
-pub(crate) type Precheck<'a> = &'a (dyn Fn(&Head, &NewEvent) -> Result<Option<OwnedEventId>, RoomError> + Send + Sync);
-
-pub(crate) fn no_precheck(_: &Head, _: &NewEvent) -> Result<Option<OwnedEventId>, RoomError> {
-    Ok(None)
+/// A look at the head, at the entries of the state that authorize the event or that it replaces.
+pub(crate) enum Precheck<'a> {
+    None,
+    /// Which event already says the same.
+    Find(fn(&Head, &NewEvent) -> Option<OwnedEventId>),
+    /// Why not, beyond what the rules say.
+    Refuse(&'a (dyn Fn(&Head, &NewEvent) -> Result<(), RoomError> + Send + Sync)),
 }
 
 enum Attempt {
@@ -127,8 +128,14 @@ fn is_rejection(error: &RoomError) -> bool {
 async fn compute(room: &Room, head: &mut Head, draft: &Draft<'_>) -> Result<Plan, RoomError> {
     let keys = head::needed_state(head, &draft.event)?;
     head.require(&room.db, &keys).await?;
-    if let Some(event_id) = (draft.precheck)(head, &draft.event)? {
-        return Ok(Plan::Already(event_id));
+    match draft.precheck {
+        Precheck::None => {}
+        Precheck::Find(find) => {
+            if let Some(event_id) = find(head, &draft.event) {
+                return Ok(Plan::Already(event_id));
+            }
+        }
+        Precheck::Refuse(check) => check(head, &draft.event)?,
     }
     let planned = head::plan(head, &draft.event, &room.signer, room.clock.now_ms())?;
     Ok(Plan::Event(Box::new(planned)))

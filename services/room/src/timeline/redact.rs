@@ -5,7 +5,7 @@ use matrixon_rooms::{EventRow, events};
 use matrixon_store::StoreError;
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
 
-use super::append::{Draft, append};
+use super::append::{Draft, Precheck, append};
 use crate::{
     error::RoomError,
     head::Head,
@@ -27,9 +27,8 @@ pub(crate) async fn redact_event(
     let json = redact::redact_client_json(head.version, &target.json)
         .map_err(|error| RoomError::from(StoreError::inconsistent("events", error.to_string())))?;
     let redaction = Redaction { event_id: target.event_id.clone(), json, is_state: target.state_key.is_some() };
-    let precheck =
-        move |head: &Head, event: &NewEvent| check_may_redact(head, &event.sender, &target.sender).map(|()| None);
-    append(room, room_id, &Draft { event, dedupe, redaction: Some(redaction), precheck: &precheck }).await
+    let check = move |head: &Head, event: &NewEvent| check_may_redact(head, &event.sender, &target.sender);
+    append(room, room_id, &Draft { event, dedupe, redaction: Some(redaction), precheck: Precheck::Refuse(&check) }).await
 }
 
 async fn find_target(room: &Room, head: &Head, target: &EventId) -> Result<EventRow, RoomError> {

@@ -5,7 +5,7 @@ use matrixon_matrix::{NewEvent, canonical, power_levels};
 use matrixon_rooms::{events::content_of, rooms, state};
 use ruma::{CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, RoomAliasId, RoomId, events::StateEventType};
 
-use super::append::{Draft, append, no_precheck};
+use super::append::{Draft, Precheck, append};
 use crate::{
     error::RoomError,
     head::Head,
@@ -49,7 +49,7 @@ pub(crate) async fn send_message(
     if event.event_type == "m.room.redaction" {
         return Err(RoomError::InvalidParam("redactions are sent by the redact endpoint".to_owned()));
     }
-    append(room, room_id, &Draft { event, dedupe, redaction: None, precheck: &no_precheck }).await
+    append(room, room_id, &Draft { event, dedupe, redaction: None, precheck: Precheck::None }).await
 }
 
 /// Besides what [`send_message`] says: `M_BAD_ALIAS` ← a canonical alias that does not lead to the room
@@ -65,17 +65,16 @@ pub(crate) async fn send_state(
     if event.event_type == "m.room.canonical_alias" && state_key.is_empty() {
         check_canonical_alias(room, room_id, &event.content).await?;
     }
-    append(room, room_id, &Draft { event, dedupe, redaction: None, precheck: &find_identical }).await
+    append(room, room_id, &Draft { event, dedupe, redaction: None, precheck: Precheck::Find(find_identical) }).await
 }
 
 /// State that says what it already says is not sent again.
-pub(crate) fn find_identical(head: &Head, event: &NewEvent) -> Result<Option<OwnedEventId>, RoomError> {
+fn find_identical(head: &Head, event: &NewEvent) -> Option<OwnedEventId> {
     let state_key = event.state_key.as_deref().unwrap_or_default();
-    let current = head.state(&StateEventType::from(event.event_type.as_str()), state_key);
-    let Some(current) = current.filter(|current| current.sender == event.sender) else { return Ok(None) };
-    let content = serde_json::to_string(&event.content).map_err(|error| RoomError::BadJson(error.to_string()))?;
+    let current = head.state(&StateEventType::from(event.event_type.as_str()), state_key)?;
     // what is stored is canonical JSON of ours, so equal content is equal text
-    Ok((current.content.get() == content).then(|| current.event_id.clone()))
+    let content = serde_json::to_string(&event.content).ok()?;
+    (current.sender == event.sender && current.content.get() == content).then(|| current.event_id.clone())
 }
 
 /// Content that every reader must be able to rely on.
@@ -125,7 +124,7 @@ async fn check_canonical_alias(room: &Room, room_id: &RoomId, content: &Canonica
         let parsed = RoomAliasId::parse(alias.as_str())
             .map_err(|_| RoomError::InvalidParam(format!("`{alias}` is not a room alias")))?;
         let found = if room.is_local(parsed.server_name()) { aliases::find(&room.db, &alias).await? } else { None };
-        if !found.is_some_and(|row| row.room_id == room_id.as_str()) {
+        if found.is_none_or(|row| row.room_id != room_id.as_str()) {
             return Err(RoomError::BadAlias(format!("{alias} does not lead to this room")));
         }
     }

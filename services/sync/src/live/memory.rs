@@ -10,7 +10,7 @@
 //! The pump writes, syncs read. A reader sees one moment of all streams: that is the snapshot of its response.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,16 +18,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use matrixon_rooms::Membership;
 
 use super::{
     event::Event,
     items::{AccountData, Receipt},
-    room::{KEEP, RoomMemory, Warm, step},
+    room::{RoomMemory, Warm, step},
     state::RoomState,
     tail::Tail,
     typing::Typing,
-    user::{Bell, IGNORED_USERS, LoadedUser, OnlineUser, Place, ignored_users},
+    user::{Bells, IGNORED_USERS, LoadedUser, Online, OnlineUser, Place, ignored_users},
 };
 use crate::token::Token;
 
@@ -53,9 +52,7 @@ pub(crate) struct Memory {
     pub(crate) receipts: Tail<Receipt>,
     pub(crate) account_data: Tail<AccountData>,
     pub(crate) typing: Typing,
-    users: HashMap<Arc<str>, OnlineUser>,
-    /// Room → users online here who are joined to it.
-    online: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    pub(crate) online: Online,
 }
 
 /// A room as SQL had it.
@@ -70,9 +67,6 @@ pub(crate) struct LoadedRoom {
     pub(crate) receipts: Vec<Arc<Receipt>>,
     pub(crate) receipts_upto: i64,
 }
-
-/// Bells to ring once the lock is released.
-pub(crate) type Bells = Vec<Arc<Bell>>;
 
 impl Memory {
     /// Starts at positions read from SQL, knowing nothing of what came before.
@@ -89,8 +83,7 @@ impl Memory {
             receipts: Tail::new(heads.receipts, limits.tail_bytes / 4),
             account_data: Tail::new(heads.account_data, limits.tail_bytes / 4),
             typing: Typing::default(),
-            users: HashMap::new(),
-            online: HashMap::new(),
+            online: Online::default(),
         }
     }
 
@@ -104,11 +97,7 @@ impl Memory {
     }
 
     pub(crate) fn user(&self, user_id: &str) -> Option<&OnlineUser> {
-        self.users.get(user_id)
-    }
-
-    pub(crate) fn users_online(&self) -> usize {
-        self.users.len()
+        self.online.find(user_id)
     }
 
     pub(crate) fn room(&self, room_id: &str) -> Option<&RoomMemory> {
@@ -150,8 +139,8 @@ impl Memory {
         }
         room.events.push_back(event.clone());
         room.trim(floor);
-        self.move_member(&event, bells);
-        self.ring_room(&event.room_id, bells);
+        self.online.move_member(&event, bells);
+        self.online.ring_room(&event.room_id, bells);
         self.order_bytes += event.bytes();
         self.order.push_back(event);
         self.trim();
@@ -168,9 +157,9 @@ impl Memory {
             return;
         }
         if receipt.is_visible_to("") {
-            self.ring_room(&receipt.room_id, bells);
+            self.online.ring_room(&receipt.room_id, bells);
         } else {
-            self.ring_user(&receipt.user_id, bells);
+            self.online.ring_user(&receipt.user_id, bells);
         }
         if let Some(warm) = self.rooms.get_mut(&receipt.room_id).and_then(|room| room.warm.as_mut()) {
             put_receipt(&mut warm.receipts, receipt);
@@ -182,12 +171,9 @@ impl Memory {
         if !self.account_data.push(item.clone()) {
             return;
         }
-        self.ring_user(&item.user_id, bells);
-        if &*item.data_type == IGNORED_USERS
-            && item.room_id.is_empty()
-            && let Some(user) = self.users.get_mut(&*item.user_id)
-        {
-            user.ignored = ignored_users(&item.content);
+        self.online.ring_user(&item.user_id, bells);
+        if &*item.data_type == IGNORED_USERS && item.room_id.is_empty() {
+            self.online.ignore(&item.user_id, &item.content);
         }
     }
 
@@ -198,40 +184,10 @@ impl Memory {
         }
     }
 
-    pub(crate) fn ring_room(&self, room_id: &str, bells: &mut Bells) {
-        for user_id in self.online.get(room_id).into_iter().flatten() {
-            self.ring_user(user_id, bells);
-        }
-    }
-
-    fn ring_user(&self, user_id: &str, bells: &mut Bells) {
-        if let Some(user) = self.users.get(user_id) {
-            bells.push(user.bell.clone());
-        }
-    }
-
-    /// A membership event moves its user, if online.
-    fn move_member(&mut self, event: &Event, bells: &mut Bells) {
-        let (Some(membership), Some(user_id)) = (event.membership, event.state_key.as_deref()) else { return };
-        let Some((user_id, user)) = self.users.get_key_value(user_id).map(|(id, _)| id.clone()).and_then(|id| {
-            let user = self.users.get_mut(&id)?;
-            Some((id, user))
-        }) else {
-            return;
-        };
-        if user.rooms.get(&event.room_id).is_some_and(|place| place.position >= event.position) {
-            return;
-        }
-        let place = Place { room: event.room, membership, position: event.position };
-        user.rooms.insert(event.room_id.clone(), place);
-        bells.push(user.bell.clone());
-        index(&mut self.online, &event.room_id, &user_id, membership);
-    }
-
     /// Puts a user online whose rooms were loaded at a moment that this memory has reached.
     /// False if the tail no longer reaches back to it: load again.
     pub(crate) fn install_user(&mut self, user_id: &Arc<str>, loaded: LoadedUser) -> bool {
-        if self.users.contains_key(user_id) {
+        if self.online.find(user_id).is_some() {
             return true;
         }
         let Some(mut newer) = self.account_data.since(loaded.account_data) else { return false };
@@ -248,22 +204,9 @@ impl Memory {
             let place = Place { room: event.room, membership, position: event.position };
             rooms.insert(event.room_id.clone(), place);
         }
-        for (room_id, place) in &rooms {
-            index(&mut self.online, room_id, user_id, place.membership);
-        }
         let ignored = ignored.map(|content| ignored_users(&content)).unwrap_or_default();
-        self.users.insert(user_id.clone(), OnlineUser { rooms, ignored, bell: Arc::default() });
+        self.online.add(user_id, rooms, ignored);
         true
-    }
-
-    /// Forgets users who have no request here since that moment.
-    pub(crate) fn drop_idle_users(&mut self, since_ms: i64) {
-        let idle: Vec<_> = self.users.extract_if(|_, user| user.bell.is_idle_since(since_ms)).collect();
-        for (user_id, user) in idle {
-            for room_id in user.rooms.keys() {
-                index(&mut self.online, room_id, &user_id, Membership::Leave);
-            }
-        }
     }
 
     /// Makes a room warm with what SQL had at a moment that this memory has reached.
@@ -344,28 +287,9 @@ impl Memory {
     }
 }
 
-/// A warm room has at most this many events more than the tail holds.
-const _: () = assert!(KEEP > 50);
-
 fn put_receipt(receipts: &mut Vec<Arc<Receipt>>, receipt: Arc<Receipt>) {
     match receipts.iter_mut().find(|known| known.same_key(&receipt)) {
         Some(known) => *known = receipt,
         None => receipts.push(receipt),
-    }
-}
-
-fn index(
-    online: &mut HashMap<Arc<str>, HashSet<Arc<str>>>,
-    room_id: &Arc<str>,
-    user_id: &Arc<str>,
-    membership: Membership,
-) {
-    if membership == Membership::Join {
-        online.entry(room_id.clone()).or_default().insert(user_id.clone());
-    } else if let Some(members) = online.get_mut(room_id) {
-        members.remove(user_id);
-        if members.is_empty() {
-            online.remove(room_id);
-        }
     }
 }

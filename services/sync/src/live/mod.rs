@@ -1,5 +1,6 @@
 //! The live half: memory fed by the streams, users who are online here, and the bells that wake their requests.
 
+pub(crate) mod beat;
 pub(crate) mod event;
 pub(crate) mod heads;
 pub(crate) mod items;
@@ -20,8 +21,8 @@ use tokio::sync::watch;
 
 use self::{
     heads::Refresher,
-    memory::{Bells, Memory, MemoryLimits},
-    user::Present,
+    memory::{Memory, MemoryLimits},
+    user::{Bells, Present},
 };
 use crate::{error::SyncError, store, token::Token};
 

@@ -21,12 +21,10 @@ use super::{
     items::{AccountData, Receipt},
     memory::MemoryLimits,
 };
-use crate::{config::Config, json, metrics::METRICS, store, token::Token, typing};
+use crate::{json, metrics::METRICS, store, token::Token, typing};
 
 /// After SQL refused: the next try.
 const RETRY: Duration = Duration::from_millis(150);
-/// Users without requests are looked for this often.
-const SWEEP: Duration = Duration::from_secs(20);
 
 pub(crate) struct Pump {
     live: Arc<Live>,
@@ -103,31 +101,6 @@ async fn first_heads(live: &Live) -> Token {
             Err(error) => tracing::warn!(%error, "the streams cannot be read yet"),
         }
         tokio::time::sleep(RETRY).await;
-    }
-}
-
-/// Asks SQL for what the bus may have lost, more often while the bus is away, and forgets users who went away.
-pub(crate) async fn beat(live: Arc<Live>, bus: Bus, config: Config, shutdown: Shutdown) {
-    let mut swept = Instant::now();
-    loop {
-        let pause = if bus.is_connected() { config.heartbeat_ms } else { config.heartbeat_without_bus_ms };
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(pause.max(10))) => {}
-            () = shutdown.wait_stopped() => return,
-        }
-        match live.refresher.heads(&live.db).await {
-            Ok(heads) => live.want(heads),
-            Err(error) => tracing::debug!(%error, "the streams cannot be read"),
-        }
-        if swept.elapsed() > SWEEP {
-            swept = Instant::now();
-            let since_ms = live.clock.now_ms() - config.idle_user_seconds as i64 * 1_000;
-            let online = live.change(|memory, _| {
-                memory.drop_idle_users(since_ms);
-                memory.users_online()
-            });
-            METRICS.users_online.set(online as i64);
-        }
     }
 }
 
@@ -266,7 +239,7 @@ impl Pump {
         self.live
             .change(|memory, bells| {
                 for room_id in memory.typing.expire(now_ms) {
-                    memory.ring_room(&room_id, bells);
+                    memory.online.ring_room(&room_id, bells);
                 }
                 memory.typing.next_end_ms()
             })

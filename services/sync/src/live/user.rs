@@ -13,6 +13,8 @@ use matrixon_rooms::Membership;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
+use super::event::Event;
+
 /// One user's place in one room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -77,6 +79,88 @@ impl Present {
 impl Drop for Present {
     fn drop(&mut self) {
         self.bell.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Everybody who is online here, and who of them is in which room.
+#[derive(Debug, Default)]
+pub(crate) struct Online {
+    users: HashMap<Arc<str>, OnlineUser>,
+    /// Room → bells of its members.
+    rooms: HashMap<Arc<str>, HashMap<Arc<str>, Arc<Bell>>>,
+}
+
+/// Bells to ring once the lock is released.
+pub(crate) type Bells = Vec<Arc<Bell>>;
+
+impl Online {
+    pub(crate) fn len(&self) -> usize {
+        self.users.len()
+    }
+
+    pub(crate) fn find(&self, user_id: &str) -> Option<&OnlineUser> {
+        self.users.get(user_id)
+    }
+
+    pub(crate) fn ring_room(&self, room_id: &str, bells: &mut Bells) {
+        bells.extend(self.rooms.get(room_id).into_iter().flat_map(HashMap::values).cloned());
+    }
+
+    pub(crate) fn ring_user(&self, user_id: &str, bells: &mut Bells) {
+        bells.extend(self.users.get(user_id).map(|user| user.bell.clone()));
+    }
+
+    pub(crate) fn add(&mut self, user_id: &Arc<str>, rooms: HashMap<Arc<str>, Place>, ignored: HashSet<String>) {
+        let user = OnlineUser { rooms, ignored, bell: Arc::default() };
+        for (room_id, place) in &user.rooms {
+            index(&mut self.rooms, room_id, user_id, (place.membership, &user.bell));
+        }
+        self.users.insert(user_id.clone(), user);
+    }
+
+    /// A membership event moves its user, if online. Idempotent: older events than the known place change nothing.
+    pub(crate) fn move_member(&mut self, event: &Event, bells: &mut Bells) {
+        let (Some(membership), Some(user_id)) = (event.membership, &event.state_key) else { return };
+        let Some(user) = self.users.get_mut(user_id) else { return };
+        if user.rooms.get(&event.room_id).is_some_and(|place| place.position >= event.position) {
+            return;
+        }
+        let place = Place { room: event.room, membership, position: event.position };
+        user.rooms.insert(event.room_id.clone(), place);
+        bells.push(user.bell.clone());
+        index(&mut self.rooms, &event.room_id, user_id, (membership, &user.bell));
+    }
+
+    pub(crate) fn ignore(&mut self, user_id: &str, content: &[u8]) {
+        if let Some(user) = self.users.get_mut(user_id) {
+            user.ignored = ignored_users(content);
+        }
+    }
+
+    /// Forgets users who have no request here since that moment.
+    pub(crate) fn drop_idle(&mut self, since_ms: i64) {
+        let idle: Vec<_> = self.users.extract_if(|_, user| user.bell.is_idle_since(since_ms)).collect();
+        for (user_id, user) in idle {
+            for room_id in user.rooms.keys() {
+                index(&mut self.rooms, room_id, &user_id, (Membership::Leave, &user.bell));
+            }
+        }
+    }
+}
+
+fn index(
+    rooms: &mut HashMap<Arc<str>, HashMap<Arc<str>, Arc<Bell>>>,
+    room_id: &Arc<str>,
+    user_id: &Arc<str>,
+    (membership, bell): (Membership, &Arc<Bell>),
+) {
+    if membership == Membership::Join {
+        rooms.entry(room_id.clone()).or_default().insert(user_id.clone(), bell.clone());
+    } else if let Some(members) = rooms.get_mut(room_id) {
+        members.remove(user_id);
+        if members.is_empty() {
+            rooms.remove(room_id);
+        }
     }
 }
 

@@ -42,6 +42,7 @@ from_row!(Row {
     device_id,
     txn_id,
     previous,
+    redaction,
     head
 });
 

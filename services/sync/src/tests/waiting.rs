@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use super::{Harness, harness::Client, on_both, world::user};
-use crate::Config;
+use crate::{Config, poll, state::Shared, streams::Ask};
 
 fn batch(response: &Value) -> String {
     response["next_batch"].as_str().unwrap().to_owned()
@@ -123,4 +123,12 @@ async fn what_one_replica_acknowledged_another_one_shows_at_once() {
         assert!(seen.insert(sent));
         since = batch(&response);
     }
+}
+
+#[test]
+fn a_request_that_waits_is_small() {
+    fn size<'a, F: Future>(_: impl Fn(&'a Shared, Ask, Duration) -> F) -> usize {
+        size_of::<F>()
+    }
+    assert!(size(poll::sync) < 1_500, "{} bytes", size(poll::sync));
 }

@@ -67,7 +67,8 @@ pub(crate) async fn next(subscription: &mut Subscription) -> BusEvent {
 
 /// Skips to the next `Reset`.
 pub(crate) async fn wait_reset(subscription: &mut Subscription) {
-    while next(subscription).await != BusEvent::Reset {}
+    let reset = async { while subscription.next().await != BusEvent::Reset {} };
+    tokio::time::timeout(PATIENCE, reset).await.expect("a reset in time");
 }
 
 pub(crate) async fn subscribe(bus: &Bus, subject: &str) -> Subscription {

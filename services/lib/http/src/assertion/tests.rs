@@ -65,19 +65,3 @@ fn every_changed_byte_is_noticed() {
     }
     assert_eq!(verifier.verify(None), Err(AssertionError::Missing));
 }
-
-#[test]
-fn zz_signing() {
-    let (signer, verifier, assertion) = (Signer::new(b"secret"), verifier("secret", None), assertion());
-    let started = std::time::Instant::now();
-    for _ in 0..200_000 {
-        std::hint::black_box(signer.sign(&assertion));
-    }
-    let took = started.elapsed();
-    let header = signer.sign(&assertion);
-    let started = std::time::Instant::now();
-    for _ in 0..200_000 {
-        std::hint::black_box(verifier.verify(Some(&header))).unwrap();
-    }
-    eprintln!("sign {:?}, verify {:?}", took / 200_000, started.elapsed() / 200_000);
-}
