@@ -22,6 +22,7 @@ pub fn decode_status(status: &Status) -> ErrorDetail {
             message: status.message().to_owned(),
             retry_after_ms: 0,
             http_status: http_of(status.code()),
+            ..Default::default()
         },
     }
 }

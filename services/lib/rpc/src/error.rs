@@ -61,6 +61,7 @@ impl RpcError {
             message: self.to_string(),
             retry_after_ms: 0,
             http_status: u32::from(self.http_status().as_u16()),
+            ..Default::default()
         })
     }
 }

@@ -77,10 +77,8 @@ fn is_running(pid: u32) -> bool {
 
 fn is_owned(pid: u32, owner: &Path) -> bool {
     let wanted = [MARKER.as_bytes(), b"=", owner.as_os_str().as_encoded_bytes()].concat();
-    match std::fs::read(format!("/proc/{pid}/environ")) {
-        Ok(environ) => environ.split(|byte| *byte == 0).any(|entry| entry == wanted),
-        Err(_) => false,
-    }
+    std::fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == wanted))
 }
 
 /// All daemons of `owner` that run, whatever is written about them elsewhere.
@@ -137,7 +135,7 @@ pub fn stop(pid: u32, owner: &Path, polite: Signal, limit: Duration) -> Result<(
 /// Calls `probe` until it succeeds, the process dies, or `limit` passes.
 pub fn wait_until_ready(
     what: &str,
-    (pid, owner): (u32, &Path),
+    pid: u32,
     log: &Path,
     limit: Duration,
     mut probe: impl FnMut() -> bool,
@@ -147,7 +145,8 @@ pub fn wait_until_ready(
         if probe() {
             return Ok(());
         }
-        if !is_alive(pid, owner) {
+        // Ours without a doubt, and while it executes its program it has no environment to know it by.
+        if !is_running(pid) {
             bail!("{what} ended while starting; the end of {}:\n{}", log.display(), tail(log, 30));
         }
         if Instant::now() >= end {

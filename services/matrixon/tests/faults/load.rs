@@ -124,18 +124,18 @@ async fn start_talk(network: &Arc<Network>, stopped: &watch::Receiver<bool>, fai
     let witness = network.client.register(&unique("witness")).await?;
     let room = witness.create_room(&json!({ "preset": "public_chat" })).await?;
     let (expected, expecting) = watch::channel(None);
-    let (mut senders, mut readers) = (Vec::new(), Vec::new());
-    for number in 0..SENDERS + READERS {
-        let client = network.client.register(&unique("talker")).await?;
-        client.join(&room).await?;
-        let person = Person { network: Arc::clone(network), client, room: room.clone(), failures: failures.clone() };
-        if number < SENDERS {
-            senders.push(tokio::spawn(person.send(stopped.clone())));
-        } else {
-            let since = person.client.sync(&SyncQuery::default()).await?;
-            let since = since["next_batch"].as_str().unwrap_or_default().to_owned();
-            readers.push(tokio::spawn(person.read(since, expecting.clone())));
-        }
+    // readers first: they count from before the first message
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        let reader = Person::new(network, &room, failures).await?;
+        let since = reader.client.sync(&SyncQuery::default()).await?;
+        let since = since["next_batch"].as_str().unwrap_or_default().to_owned();
+        readers.push(tokio::spawn(reader.read(since, expecting.clone())));
+    }
+    let mut senders = Vec::new();
+    for _ in 0..SENDERS {
+        let sender = Person::new(network, &room, failures).await?;
+        senders.push(tokio::spawn(sender.send(stopped.clone())));
     }
     Ok(Talk { room, witness, senders, readers, expected })
 }
@@ -148,6 +148,13 @@ struct Person {
 }
 
 impl Person {
+    /// A new account that has joined the room.
+    async fn new(network: &Arc<Network>, room: &str, failures: &Failures) -> Result<Self> {
+        let client = network.client.register(&unique("talker")).await?;
+        client.join(room).await?;
+        Ok(Self { network: Arc::clone(network), client, room: room.to_owned(), failures: failures.clone() })
+    }
+
     async fn send(self, mut stopped: watch::Receiver<bool>) -> Result<Vec<Sent>> {
         let mut sent = Vec::new();
         let mut ticks = tokio::time::interval(PAUSE);

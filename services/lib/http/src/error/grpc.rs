@@ -8,28 +8,17 @@ use tonic::{Code, Status};
 
 use super::MatrixError;
 
-/// Further fields of `ErrorDetail` on the wire; protobuf messages concatenate, and readers of older versions skip them.
-#[derive(Clone, PartialEq, Message)]
-struct ExtraDetail {
-    /// A JSON object: more members of the error's body.
-    #[prost(bytes = "vec", tag = "15")]
-    extra_json: Vec<u8>,
-}
-
 impl From<MatrixError> for Status {
     fn from(error: MatrixError) -> Self {
+        let extra = (!error.extra.is_empty()).then(|| Value::Object(error.extra).to_string().into_bytes());
         let detail = ErrorDetail {
             errcode: error.errcode,
             message: error.message.clone(),
             retry_after_ms: error.retry_after_ms.unwrap_or(0),
             http_status: u32::from(error.status.as_u16()),
+            extra_json: extra.unwrap_or_default().into(),
         };
-        let mut bytes = detail.encode_to_vec();
-        if !error.extra.is_empty() {
-            let extra_json = Value::Object(error.extra).to_string().into_bytes();
-            bytes.extend(ExtraDetail { extra_json }.encode_to_vec());
-        }
-        Self::with_details(code_of(error.status), error.message, bytes.into())
+        Self::with_details(code_of(error.status), error.message, detail.encode_to_vec().into())
     }
 }
 
@@ -37,22 +26,19 @@ impl From<Status> for MatrixError {
     fn from(status: Status) -> Self {
         let detail = (!status.details().is_empty()).then(|| ErrorDetail::decode(status.details()).ok()).flatten();
         match detail {
-            Some(detail) => from_detail(detail, status.details()),
+            Some(detail) => from_detail(detail),
             None => from_code(&status),
         }
     }
 }
 
-fn from_detail(detail: ErrorDetail, bytes: &[u8]) -> MatrixError {
+fn from_detail(detail: ErrorDetail) -> MatrixError {
     let status = u16::try_from(detail.http_status)
         .ok()
         .and_then(|status| StatusCode::from_u16(status).ok())
         .filter(|status| status.is_client_error() || status.is_server_error())
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let extra: Map<String, Value> = ExtraDetail::decode(bytes)
-        .ok()
-        .and_then(|extra| serde_json::from_slice(&extra.extra_json).ok())
-        .unwrap_or_default();
+    let extra: Map<String, Value> = serde_json::from_slice(&detail.extra_json).unwrap_or_default();
     let unnamed = detail.errcode.is_empty() && extra.is_empty();
     MatrixError {
         status,

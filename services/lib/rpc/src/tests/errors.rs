@@ -59,6 +59,7 @@ fn details_survive_the_wire_and_unknown_ones_read_as_unknown() {
         message: "slow down".to_owned(),
         retry_after_ms: 1500,
         http_status: 429,
+        ..Default::default()
     };
     let status = encode_status(&detail);
     assert_eq!(status.code(), tonic::Code::ResourceExhausted);

@@ -43,6 +43,7 @@ impl Auth for Accounts {
             message: "who is that?".to_owned(),
             retry_after_ms: 0,
             http_status: 401,
+            ..Default::default()
         }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use matrixon_runtime::query_stats::{self, Stats};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{Db, StoreError, Tx};
@@ -57,7 +58,9 @@ impl Default for Limits {
     }
 }
 
-type Reply<W> = oneshot::Sender<Result<<W as StreamWriter>::Done, AppendError<<W as StreamWriter>::Refusal>>>;
+type Outcome<W> = Result<<W as StreamWriter>::Done, AppendError<<W as StreamWriter>::Refusal>>;
+/// With what the whole batch cost in the database, for the access log of each request in it.
+type Reply<W> = oneshot::Sender<(Outcome<W>, Stats)>;
 
 struct Queued<W: StreamWriter> {
     item: W::Item,
@@ -76,11 +79,13 @@ impl<W: StreamWriter> Clone for Appender<W> {
 }
 
 /// The outcome of an append that is already queued.
-pub struct Pending<W: StreamWriter>(oneshot::Receiver<Result<W::Done, AppendError<W::Refusal>>>);
+pub struct Pending<W: StreamWriter>(oneshot::Receiver<(Outcome<W>, Stats)>);
 
 impl<W: StreamWriter> Pending<W> {
-    pub async fn wait(self) -> Result<W::Done, AppendError<W::Refusal>> {
-        self.0.await.unwrap_or(Err(AppendError::Closed))
+    pub async fn wait(self) -> Outcome<W> {
+        let (outcome, stats) = self.0.await.unwrap_or((Err(AppendError::Closed), Stats::default()));
+        query_stats::add(stats);
+        outcome
     }
 }
 
@@ -92,7 +97,7 @@ impl<W: StreamWriter> Appender<W> {
     }
 
     /// Appends and returns when it is committed (or refused).
-    pub async fn append(&self, item: W::Item) -> Result<W::Done, AppendError<W::Refusal>> {
+    pub async fn append(&self, item: W::Item) -> Outcome<W> {
         self.enqueue(item).await?.wait().await
     }
 
@@ -142,12 +147,13 @@ impl<W: StreamWriter> Committer<W> {
     }
 
     async fn commit(&self, items: Vec<W::Item>, replies: Vec<Reply<W>>) {
-        match self.transact(&items).await {
+        let (result, stats) = query_stats::scope(self.transact(&items)).await;
+        match result {
             Ok(verdicts) => {
                 self.writer.committed(&items, &verdicts);
                 for (reply, verdict) in replies.into_iter().zip(verdicts) {
                     // nobody waits any more: committed all the same
-                    let _gone = reply.send(verdict.map_err(AppendError::Refused));
+                    let _gone = reply.send((verdict.map_err(AppendError::Refused), stats));
                 }
             }
             Err(Failure { error, begun: true }) if items.len() > 1 && !error.is_unavailable() => {
@@ -159,7 +165,7 @@ impl<W: StreamWriter> Committer<W> {
             Err(Failure { error, .. }) => {
                 let error = Arc::new(error);
                 for reply in replies {
-                    let _gone = reply.send(Err(AppendError::Store(Arc::clone(&error))));
+                    let _gone = reply.send((Err(AppendError::Store(Arc::clone(&error))), stats));
                 }
             }
         }

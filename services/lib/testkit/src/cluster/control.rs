@@ -134,7 +134,7 @@ impl Site {
         }
         let state = self.state()?;
         let process = find(&state, role, index)?;
-        ready::wait_ready(&format!("{role} {index}"), pid, &self.directory, &process.internal_url, &process.log)
+        ready::wait_ready(&format!("{role} {index}"), pid, &process.internal_url, &process.log)
     }
 
     /// Ends everything, in whatever state it is: first in order, then by force.

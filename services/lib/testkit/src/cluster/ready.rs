@@ -14,9 +14,9 @@ use crate::process;
 const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// Waits for 200 from `/readyz` on the internal port.
-pub(crate) fn wait_ready(what: &str, pid: u32, owner: &Path, internal_url: &str, log: &Path) -> Result<()> {
+pub(crate) fn wait_ready(what: &str, pid: u32, internal_url: &str, log: &Path) -> Result<()> {
     let probe = || status(internal_url, "/readyz") == Some(200);
-    process::wait_until_ready(what, (pid, owner), log, START_LIMIT, probe)
+    process::wait_until_ready(what, pid, log, START_LIMIT, probe)
 }
 
 /// The status of `GET path`, if anybody answers.

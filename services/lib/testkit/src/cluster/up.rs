@@ -108,7 +108,7 @@ fn start_group(directory: &Path, group: &[&ProcessState]) -> Result<()> {
     }
     for (process, pid) in started {
         let what = format!("{} {}", process.role, process.index);
-        ready::wait_ready(&what, pid, directory, &process.internal_url, &process.log)?;
+        ready::wait_ready(&what, pid, &process.internal_url, &process.log)?;
     }
     Ok(())
 }

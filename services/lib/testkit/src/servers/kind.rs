@@ -49,7 +49,7 @@ impl Kind {
     pub(crate) fn start(self, owner: &Path, log: &Path, port: u16) -> Result<u32> {
         let (program, args, user) = self.command(owner, port)?;
         let pid = Daemon { program: &program, args: &args, owner, log, user }.spawn()?;
-        process::wait_until_ready(self.as_str(), (pid, owner), log, START_LIMIT, || self.answers(port))?;
+        process::wait_until_ready(self.as_str(), pid, log, START_LIMIT, || self.answers(port))?;
         Ok(pid)
     }
 
