@@ -23,6 +23,7 @@ pub(crate) struct Room(Arc<RoomInner>);
 pub(crate) struct RoomInner {
     pub(crate) config: Config,
     pub(crate) db: Db,
+    pub(crate) bus: Bus,
     pub(crate) appender: Appender<EventsWriter>,
     pub(crate) heads: Heads,
     pub(crate) signer: Signer,
@@ -56,12 +57,13 @@ impl Room {
         let Parts { config, db, bus, signer, clock, peers } = parts;
         let limits = Limits { queued_items: config.queued_items, batch_items: config.batch_items, ..Limits::default() };
         Self(Arc::new(RoomInner {
-            appender: Appender::spawn(db.clone(), EventsWriter::new(bus), limits),
+            appender: Appender::spawn(db.clone(), EventsWriter::new(bus.clone()), limits),
             heads: Heads::new(config.head_cache_mib << 20),
             profiles: Profiles::new(peers),
             last_creation_ms: AtomicI64::new(0),
             config,
             db,
+            bus,
             signer,
             clock,
         }))

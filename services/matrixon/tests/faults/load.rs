@@ -211,7 +211,7 @@ impl Person {
             } else if Instant::now() > deadline {
                 return Ok(seen);
             }
-            let wait = if complete { 300 } else { 5_000 };
+            let wait = if complete { 300 } else { 2_000 };
             let filter = escape(&json!({ "room": { "timeline": { "limit": 200 } } }).to_string());
             let path = format!("/_matrix/client/v3/sync?since={}&timeout={wait}&filter={filter}", escape(&since));
             let client = self.client.pinned(self.network.pick());

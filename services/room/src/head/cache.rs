@@ -50,6 +50,11 @@ impl Slot {
         Ok(Locked { guard, is_fresh })
     }
 
+    /// The head for one who brings a new one.
+    pub(crate) async fn exclusive(&self) -> MutexGuard<'_, Option<Head>> {
+        self.head.lock().await
+    }
+
     /// An append that was computed on this generation failed. Later generations stay.
     pub(crate) async fn invalidate(&self, generation: u64) {
         if let Some(head) = self.head.lock().await.as_mut()

@@ -1,6 +1,6 @@
 //! What the heads of rooms are loaded from.
 
-use matrixon_store::{Db, StoreError, from_row, sql};
+use matrixon_store::{Db, StoreError, Tx, from_row, sql};
 use ruma::events::StateEventType;
 use serde_json::json;
 
@@ -48,4 +48,15 @@ pub(crate) async fn load_state(
                join events e on e.position = c.event",
         room, json!(keys).to_string()
     )
+}
+
+/// Nobody else appends to the room until the transaction ends. SQLite's transactions exclude each other anyway.
+pub(crate) async fn lock(tx: &mut Tx, room_id: &str) -> Result<(), StoreError> {
+    sql!(
+        tx.ex(), fetch_optional as (i64,),
+        pg: "select id from rooms where room_id = $1 for update",
+        lite: "select id from rooms where room_id = $1",
+        room_id
+    )
+    .map(|_| ())
 }

@@ -2,7 +2,7 @@
 
 pub(crate) mod aliases;
 pub(crate) mod append;
-mod bell;
+pub(crate) mod bell;
 pub(crate) mod directory;
 mod gate;
 pub(crate) mod heads;
@@ -14,4 +14,4 @@ pub(crate) mod snapshots;
 mod state;
 mod writer;
 
-pub(crate) use writer::EventsWriter;
+pub(crate) use writer::{EventsWriter, write_batch};

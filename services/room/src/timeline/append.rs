@@ -7,6 +7,7 @@ use matrixon_rooms::{events, state};
 use matrixon_store::{StoreError, streams::AppendError};
 use ruma::{EventId, OwnedEventId, RoomId};
 
+use super::locked;
 use crate::{
     error::RoomError,
     head::{self, Head, Slot},
@@ -18,6 +19,8 @@ use crate::{
     },
 };
 
+/// Then the room is locked before the event is computed: another replica may win every race.
+const OPTIMISTIC_ATTEMPTS: u32 = 5;
 /// Then the client is told to come back later.
 const MAX_ATTEMPTS: u32 = 20;
 
@@ -38,12 +41,12 @@ pub(crate) enum Precheck<'a> {
     Refuse(&'a (dyn Fn(&Head, &NewEvent) -> Result<(), RoomError> + Send + Sync)),
 }
 
-enum Attempt {
+pub(super) enum Attempt {
     Done(OwnedEventId),
     Again,
 }
 
-enum Plan {
+pub(super) enum Plan {
     Event(Box<head::Planned>),
     Already(OwnedEventId),
 }
@@ -58,7 +61,12 @@ pub(crate) async fn append(room: &Room, room_id: &RoomId, draft: &Draft<'_>) -> 
         return parse_id(&event_id);
     }
     for attempt in 0..MAX_ATTEMPTS {
-        match try_append(room, room_id, draft).await? {
+        let outcome = if attempt < OPTIMISTIC_ATTEMPTS {
+            try_append(room, room_id, draft).await?
+        } else {
+            locked::append_locked(room, room_id, draft).await?
+        };
+        match outcome {
             Attempt::Done(event_id) => return Ok(event_id),
             Attempt::Again => {
                 metrics::APPEND_CONFLICTS.with_label_values(&["room"]).inc();
@@ -125,7 +133,7 @@ fn is_rejection(error: &RoomError) -> bool {
     )
 }
 
-async fn compute(room: &Room, head: &mut Head, draft: &Draft<'_>) -> Result<Plan, RoomError> {
+pub(super) async fn compute(room: &Room, head: &mut Head, draft: &Draft<'_>) -> Result<Plan, RoomError> {
     let keys = head::needed_state(head, &draft.event)?;
     head.require(&room.db, &keys).await?;
     match draft.precheck {
@@ -142,7 +150,7 @@ async fn compute(room: &Room, head: &mut Head, draft: &Draft<'_>) -> Result<Plan
 }
 
 /// Moves the head on to the planned event, and makes its append.
-fn take_over(room: &Room, head: &mut Head, planned: head::Planned, draft: &Draft<'_>) -> Append {
+pub(super) fn take_over(room: &Room, head: &mut Head, planned: head::Planned, draft: &Draft<'_>) -> Append {
     let base = head.revision;
     head.revision += 1;
     head.apply(&planned.built);
@@ -196,7 +204,7 @@ pub(crate) fn parse_id(event_id: &str) -> Result<OwnedEventId, RoomError> {
 }
 
 /// The event that this very transaction sent before. A sender that may no longer send still learns of it.
-async fn find_first(room: &Room, number: i64, draft: &Draft<'_>) -> Result<Option<OwnedEventId>, RoomError> {
+pub(super) async fn find_first(room: &Room, number: i64, draft: &Draft<'_>) -> Result<Option<OwnedEventId>, RoomError> {
     let Dedupe::Txn { sender, device_id, txn_id } = &draft.dedupe else { return Ok(None) };
     let known = events::find_by_txn(&room.db, number, sender, device_id, txn_id).await?;
     known.map(|event_id| parse_id(&event_id)).transpose()
