@@ -3,6 +3,8 @@
 //! With several addresses every request goes to the next gateway, as behind a load balancer that is
 //! not sticky: what one replica has answered must hold at the next.
 
+mod sync_query;
+
 use std::{
     fmt::Write as _,
     sync::{
@@ -16,6 +18,8 @@ use anyhow::{Context, Result, bail};
 pub use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
+
+pub use self::sync_query::SyncQuery;
 
 /// Longer than any answer may take, so that a hang is a failure and not a stuck test run.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -50,47 +54,6 @@ impl Reply {
 
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
-    }
-}
-
-/// The parameters of `/sync`.
-#[derive(Clone, Debug, Default)]
-pub struct SyncQuery {
-    pub since: Option<String>,
-    pub timeout: Duration,
-    /// A filter's id, or its JSON.
-    pub filter: Option<String>,
-    pub full_state: bool,
-}
-
-impl SyncQuery {
-    pub fn since(token: &str) -> Self {
-        Self { since: Some(token.to_owned()), ..Self::default() }
-    }
-
-    #[must_use]
-    pub fn wait(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    #[must_use]
-    pub fn filter(mut self, filter: &Value) -> Self {
-        self.filter = Some(filter.as_str().map_or_else(|| filter.to_string(), ToOwned::to_owned));
-        self
-    }
-
-    fn to_path(&self) -> String {
-        let mut path = format!("/_matrix/client/v3/sync?timeout={}", self.timeout.as_millis());
-        for (name, value) in [("since", &self.since), ("filter", &self.filter)] {
-            if let Some(value) = value {
-                let _ = write!(path, "&{name}={}", escape(value));
-            }
-        }
-        if self.full_state {
-            path += "&full_state=true";
-        }
-        path
     }
 }
 

@@ -16,7 +16,8 @@ tests![Env: the_first_sync_is_complete, only_news_comes_next, a_message_wakes_th
     stored_filters_work, members_load_lazily, full_state_is_full, garbage_is_refused, each_event_comes_once,
     rooms_can_be_chosen];
 
-/// A sync that waits long enough for anything that is on its way.
+/// A sync that waits long enough for anything that is on its way. One that does not wait must know all that was
+/// acknowledged anywhere before.
 fn patient(since: &str) -> SyncQuery {
     SyncQuery::since(since).wait(Duration::from_secs(20))
 }
@@ -58,7 +59,7 @@ async fn only_news_comes_next(env: Shared) -> Result<()> {
     let other = env.room(&alice, &[&bob]).await?;
     let since = sync_token(&bob).await?;
     let event_id = alice.send(&room, "news").await?;
-    let sync = bob.sync(&patient(&since)).await?;
+    let sync = bob.sync(&SyncQuery::since(&since)).await?;
     assert_eq!(event_ids(timeline(&sync, &room)), [event_id.as_str()]);
     assert_ne!(joined(&sync, &room)["timeline"]["limited"], true);
     assert!(list(joined(&sync, &room), "/state/events").is_empty(), "{sync}");
@@ -106,7 +107,7 @@ async fn a_burst_is_limited(env: Shared) -> Result<()> {
     let since = sync_token(&bob).await?;
     let texts = talk(&alice, &room, 0..12).await?;
     let filter = json!({ "room": { "timeline": { "limit": 5 } } });
-    let sync = bob.sync(&patient(&since).filter(&filter)).await?;
+    let sync = bob.sync(&SyncQuery::since(&since).filter(&filter)).await?;
     let part = joined(&sync, &room);
     assert_eq!(bodies(timeline(&sync, &room)), texts[7..]);
     assert_eq!(part["timeline"]["limited"], true);
@@ -127,7 +128,7 @@ async fn state_changed_in_a_gap_is_told(env: Shared) -> Result<()> {
     alice.set_state(&room, "m.room.topic", "", &json!({ "topic": "second" })).await?;
     talk(&alice, &room, 0..6).await?;
     let filter = json!({ "room": { "timeline": { "limit": 3 } } });
-    let sync = bob.sync(&patient(&since).filter(&filter)).await?;
+    let sync = bob.sync(&SyncQuery::since(&since).filter(&filter)).await?;
     let state = list(joined(&sync, &room), "/state/events");
     assert_eq!(state.len(), 2, "the two that changed: {sync}");
     assert_eq!(find_state(state, "m.room.name", "").map(|e| &e["content"]["name"]), Some(&json!("lost in the gap")));
@@ -158,7 +159,7 @@ async fn filters_choose_events(env: Shared) -> Result<()> {
     alice.set_state(&room, "org.example.thing", "", &json!({})).await?;
     bob.send(&room, "b").await?;
     let ask = |filter: Value| {
-        let (bob, query, room) = (bob.clone(), patient(&since).filter(&filter), room.clone());
+        let (bob, query, room) = (bob.clone(), SyncQuery::since(&since).filter(&filter), room.clone());
         async move { anyhow::Ok(timeline(&bob.sync(&query).await?, &room).to_vec()) }
     };
     let events = ask(json!({ "room": { "timeline": { "types": ["m.room.message"] } } })).await?;
@@ -221,7 +222,7 @@ async fn members_load_lazily(env: Shared) -> Result<()> {
     // carol comes with her first event
     let since = sync["next_batch"].as_str().unwrap_or_default().to_owned();
     carol.send(&room, "me too").await?;
-    let sync = alice.sync(&patient(&since).filter(&filter)).await?;
+    let sync = alice.sync(&SyncQuery::since(&since).filter(&filter)).await?;
     let state = list(joined(&sync, &room), "/state/events");
     assert!(find_state(state, "m.room.member", &carol.user_id).is_some(), "{sync}");
     Ok(())
@@ -231,7 +232,7 @@ async fn full_state_is_full(env: Shared) -> Result<()> {
     let (alice, bob) = env.pair().await?;
     let room = env.room(&alice, &[&bob]).await?;
     let since = sync_token(&bob).await?;
-    let sync = bob.sync(&SyncQuery { full_state: true, ..patient(&since) }).await?;
+    let sync = bob.sync(&SyncQuery { full_state: true, ..SyncQuery::since(&since) }).await?;
     let state = list(joined(&sync, &room), "/state/events");
     for (kind, key) in [("m.room.create", ""), ("m.room.member", &*alice.user_id), ("m.room.power_levels", "")] {
         assert!(find_state(state, kind, key).is_some(), "{kind} is missing: {sync}");

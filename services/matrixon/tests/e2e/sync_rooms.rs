@@ -1,7 +1,5 @@
 //! `/sync` by membership: invitations, rooms entered and left, what one may see of them.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use matrixon_testkit::{client::SyncQuery, tests};
 use serde_json::{Value, json};
@@ -11,10 +9,6 @@ use crate::env::{Env, Shared, bodies, find_state, joined, list, sync_token, time
 tests![Env: an_invitation_arrives, a_joined_room_comes_whole, a_left_room_is_told, left_rooms_stay_away, a_kick_is_told,
     a_refused_invitation_goes, counts_follow, heroes_name_a_nameless_room, hidden_history_stays_hidden, rejoining_shows_the_room];
 
-fn patient(since: &str) -> SyncQuery {
-    SyncQuery::since(since).wait(Duration::from_secs(20))
-}
-
 fn next(sync: &Value) -> &str {
     sync["next_batch"].as_str().unwrap_or_default()
 }
@@ -23,7 +17,7 @@ async fn an_invitation_arrives(env: Shared) -> Result<()> {
     let (alice, bob) = env.pair().await?;
     let since = sync_token(&bob).await?;
     let room = alice.create_room(&json!({ "name": "Come in", "invite": [bob.user_id] })).await?;
-    let incremental = bob.sync(&patient(&since)).await?;
+    let incremental = bob.sync(&SyncQuery::since(&since)).await?;
     let initial = bob.sync(&SyncQuery::default()).await?;
     for sync in [incremental, initial] {
         let state = list(&sync["rooms"]["invite"][&room], "/invite_state/events");
@@ -45,7 +39,7 @@ async fn a_joined_room_comes_whole(env: Shared) -> Result<()> {
     alice.send(&room, "before").await?;
     let since = sync_token(&bob).await?;
     bob.join(&room).await?;
-    let sync = bob.sync(&patient(&since)).await?;
+    let sync = bob.sync(&SyncQuery::since(&since)).await?;
     let part = joined(&sync, &room);
     let everything: Vec<Value> = list(part, "/state/events").iter().chain(timeline(&sync, &room)).cloned().collect();
     for (kind, key) in [("m.room.create", ""), ("m.room.name", ""), ("m.room.member", &*alice.user_id)] {
@@ -64,7 +58,7 @@ async fn a_left_room_is_told(env: Shared) -> Result<()> {
     alice.send(&room, "last words").await?;
     bob.leave(&room).await?;
     alice.send(&room, "not for bob").await?;
-    let sync = bob.sync(&patient(&since)).await?;
+    let sync = bob.sync(&SyncQuery::since(&since)).await?;
     let events = list(&sync["rooms"]["leave"][&room], "/timeline/events");
     assert_eq!(bodies(events), ["last words"], "{sync}");
     let own = find_state(events, "m.room.member", &bob.user_id).unwrap_or_else(|| panic!("{sync}"));
@@ -91,7 +85,7 @@ async fn a_kick_is_told(env: Shared) -> Result<()> {
     let since = sync_token(&bob).await?;
     let path = matrixon_testkit::client::room_path(&room, "kick");
     alice.post(&path, &json!({ "user_id": bob.user_id, "reason": "out" })).await?;
-    let sync = bob.sync(&patient(&since)).await?;
+    let sync = bob.sync(&SyncQuery::since(&since)).await?;
     let events = list(&sync["rooms"]["leave"][&room], "/timeline/events");
     let own = find_state(events, "m.room.member", &bob.user_id).unwrap_or_else(|| panic!("{sync}"));
     assert_eq!((&own["content"]["reason"], &own["sender"]), (&json!("out"), &json!(alice.user_id)));
@@ -104,7 +98,7 @@ async fn a_refused_invitation_goes(env: Shared) -> Result<()> {
     let sync = bob.sync(&SyncQuery::default()).await?;
     assert!(sync["rooms"]["invite"][&room].is_object(), "{sync}");
     bob.leave(&room).await?;
-    let sync = bob.sync(&patient(next(&sync))).await?;
+    let sync = bob.sync(&SyncQuery::since(next(&sync))).await?;
     assert!(sync["rooms"]["leave"][&room].is_object(), "{sync}");
     let sync = bob.sync(&SyncQuery::default()).await?;
     assert!(sync["rooms"]["invite"][&room].is_null(), "{sync}");
@@ -119,7 +113,7 @@ async fn counts_follow(env: Shared) -> Result<()> {
     alice.invite(&room, &bob.user_id).await?;
     alice.invite(&room, &carol.user_id).await?;
     bob.join(&room).await?;
-    let sync = alice.sync(&patient(&since)).await?;
+    let sync = alice.sync(&SyncQuery::since(&since)).await?;
     let summary = &joined(&sync, &room)["summary"];
     assert_eq!(
         (&summary["m.joined_member_count"], &summary["m.invited_member_count"]),
@@ -158,7 +152,7 @@ async fn rejoining_shows_the_room(env: Shared) -> Result<()> {
     alice.send(&room, "meanwhile").await?;
     let since = sync_token(&bob).await?;
     bob.join(&room).await?;
-    let sync = bob.sync(&patient(&since)).await?;
+    let sync = bob.sync(&SyncQuery::since(&since)).await?;
     let own = find_state(timeline(&sync, &room), "m.room.member", &bob.user_id).unwrap_or_else(|| panic!("{sync}"));
     assert_eq!(own["content"]["membership"], "join");
     let mut everything = list(joined(&sync, &room), "/state/events").to_vec();

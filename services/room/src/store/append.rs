@@ -18,10 +18,12 @@ pub(crate) struct Append {
 
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// An existing room, and the version on which the events were computed.
+    /// An existing room, and what the events were computed on: its version and its forward extremities (a JSON array).
+    /// The version alone would not do: another replica may have reached the same number by another event.
     Room {
         room: i64,
         base: i64,
+        tips: String,
     },
     New(NewRoom),
 }

@@ -151,14 +151,14 @@ pub(super) async fn compute(room: &Room, head: &mut Head, draft: &Draft<'_>) -> 
 
 /// Moves the head on to the planned event, and makes its append.
 pub(super) fn take_over(room: &Room, head: &mut Head, planned: head::Planned, draft: &Draft<'_>) -> Append {
-    let base = head.revision;
+    let (base, tips) = (head.revision, serde_json::json!(head.extremities).to_string());
     head.revision += 1;
     head.apply(&planned.built);
     if draft.redaction.as_ref().is_some_and(|redaction| redaction.is_state) {
         head.stale = true; // cached state may be what is redacted
     }
     Append {
-        target: Target::Room { room: head.room, base },
+        target: Target::Room { room: head.room, base, tips },
         room_id: head.room_id.clone(),
         extremities: format!("[\"{}\"]", planned.built.pdu.event_id),
         depth: planned.built.pdu.depth,

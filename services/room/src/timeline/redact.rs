@@ -28,7 +28,8 @@ pub(crate) async fn redact_event(
         .map_err(|error| RoomError::from(StoreError::inconsistent("events", error.to_string())))?;
     let redaction = Redaction { event_id: target.event_id.clone(), json, is_state: target.state_key.is_some() };
     let check = move |head: &Head, event: &NewEvent| check_may_redact(head, &event.sender, &target.sender);
-    append(room, room_id, &Draft { event, dedupe, redaction: Some(redaction), precheck: Precheck::Refuse(&check) }).await
+    append(room, room_id, &Draft { event, dedupe, redaction: Some(redaction), precheck: Precheck::Refuse(&check) })
+        .await
 }
 
 async fn find_target(room: &Room, head: &Head, target: &EventId) -> Result<EventRow, RoomError> {
