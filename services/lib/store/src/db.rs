@@ -64,6 +64,11 @@ impl Db {
                 ("statement_timeout", "30s"),
                 // Short statements, run a thousand times a second: planning them anew costs more than running them.
                 ("plan_cache_mode", "force_generic_plan"),
+                // Such a plan outlives the day it was made, when the tables may have been all but empty. Every query here
+                // is a look-up by index, so the plans that are only right for tiny tables are not to be chosen.
+                ("enable_seqscan", "off"),
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
                 ("jit", "off"),
             ])
             .log_statements(tracing::log::LevelFilter::Off)
