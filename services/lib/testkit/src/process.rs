@@ -64,21 +64,40 @@ impl Daemon<'_> {
     }
 }
 
-/// Is this pid running (not a zombie), and one of `owner`'s daemons?
+/// Is this pid running, and one of `owner`'s daemons?
 pub fn is_alive(pid: u32, owner: &Path) -> bool {
     is_running(pid) && is_owned(pid, owner)
 }
 
+/// Running: it has a thread that is not dead. A killed process is first a zombie with threads that still hold
+/// its ports, then one without.
 fn is_running(pid: u32) -> bool {
     // "pid (name) S …": the name may contain anything, the state follows the last parenthesis.
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let is_zombie = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']));
+    !is_zombie || std::fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1)
 }
 
 fn is_owned(pid: u32, owner: &Path) -> bool {
-    let wanted = [MARKER.as_bytes(), b"=", owner.as_os_str().as_encoded_bytes()].concat();
+    read_environment(pid).is_ok_and(|environ| names(&environ, owner))
+}
+
+fn read_environment(pid: u32) -> std::io::Result<Vec<u8>> {
     std::fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == wanted))
+}
+
+fn names(environ: &[u8], owner: &Path) -> bool {
+    let wanted = [MARKER.as_bytes(), b"=", owner.as_os_str().as_encoded_bytes()].concat();
+    environ.split(|byte| *byte == 0).any(|entry| entry == wanted)
+}
+
+/// Like [`is_alive`] for a pid that was `owner`'s a moment ago: when it is dying it has no environment any more.
+fn is_not_gone(pid: u32, owner: &Path) -> bool {
+    let may_be_ours = || match read_environment(pid) {
+        Ok(environ) => environ.is_empty() || names(&environ, owner),
+        Err(error) => error.kind() != std::io::ErrorKind::PermissionDenied,
+    };
+    is_running(pid) && may_be_ours()
 }
 
 /// All daemons of `owner` that run, whatever is written about them elsewhere.
@@ -103,7 +122,7 @@ pub fn signal(pid: u32, signal: Signal) -> Result<()> {
 /// Waits until the process is gone; `false` when it still runs after `limit`.
 pub fn wait_gone(pid: u32, owner: &Path, limit: Duration) -> bool {
     let end = Instant::now() + limit;
-    while is_alive(pid, owner) {
+    while is_not_gone(pid, owner) {
         if Instant::now() >= end {
             return false;
         }

@@ -169,13 +169,14 @@ impl Site {
         Ok(())
     }
 
+    /// The pid as recorded: of a process that may have ended by itself, or be about to.
     fn find_pid(&self, target: &Target) -> Result<Option<u32>> {
         let state = self.state()?;
         let pid = match target {
             Target::Server(kind) => state.server(*kind).context("this cluster does not use it")?.pid,
             Target::Process { role, index } => find(&state, role, *index)?.pid,
         };
-        Ok(pid.filter(|pid| process::is_alive(*pid, &self.directory)))
+        Ok(pid)
     }
 
     /// The configured drain and finish times, and a margin.
