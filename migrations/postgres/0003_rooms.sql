@@ -76,7 +76,8 @@ create index memberships_room on memberships (room, membership);
 create table room_aliases (
     alias   text   primary key,
     room    bigint not null,
-    creator text   not null
+    creator text   not null,
+    idempotency_key text -- of the request that made it, so that its retry is no conflict
 );
 create index room_aliases_room on room_aliases (room);
 

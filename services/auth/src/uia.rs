@@ -5,6 +5,8 @@
 //! specification), afterwards `R`, built from the body of this request, or of the first one where the client sent
 //! nothing but `auth`.
 //!
+//! A session that made an account is kept: shown again with the same parameters it leads to a log-in of that account.
+//!
 //! Sessions live in the cache, sealed with their own id. They name the operation (method, path with its parameters,
 //! user) that they were made for, and complete no other. When the cache has lost a session, a flow of one stage
 //! completes anyway.
@@ -21,7 +23,7 @@ use matrixon_http::MatrixError;
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::{
-    authenticate::{Done, Policy, authenticate, reject},
+    authenticate::{Done, Policy, authenticate, find_registered, reject},
     request::Uia,
     stages::{Failure, Stage},
 };

@@ -2,7 +2,14 @@
 
 use ruma::{RoomAliasId, RoomId, UserId};
 
-use crate::{error::RoomError, power, service::Room, store::aliases};
+use crate::{
+    error::RoomError,
+    membership::Requester,
+    power,
+    service::Room,
+    store::{aliases, append::Dedupe},
+    timeline::send::dedupe_by_request,
+};
 
 fn check_alias(room: &Room, alias: &RoomAliasId) -> Result<(), RoomError> {
     if !room.is_local(alias.server_name()) {
@@ -14,21 +21,27 @@ fn check_alias(room: &Room, alias: &RoomAliasId) -> Result<(), RoomError> {
 /// `M_UNKNOWN` (409) ← taken · `M_FORBIDDEN` ← not in the room · `M_NOT_FOUND` ← unknown room
 pub(crate) async fn create(
     room: &Room,
-    user_id: &UserId,
+    requester: Requester<'_>,
     alias: &RoomAliasId,
     room_id: &RoomId,
 ) -> Result<(), RoomError> {
     check_alias(room, alias)?;
+    let user_id = &*requester.auth.user_id;
+    let dedupe = dedupe_by_request(requester.auth, requester.meta);
     let head = power::load(room, room_id, user_id).await?;
     if head.membership(user_id) != "join" {
         return Err(RoomError::Forbidden("only members give a room an alias".to_owned()));
     }
-    if aliases::insert(&room.db, alias.as_str(), head.room, user_id.as_str()).await? {
+    let key = match &dedupe {
+        Dedupe::Key(key) => Some(key.as_str()),
+        Dedupe::None | Dedupe::Txn { .. } => None,
+    };
+    if aliases::insert(&room.db, alias.as_str(), head.room, user_id.as_str(), key).await? {
         return Ok(());
     }
     match aliases::find(&room.db, alias.as_str()).await? {
         // the same request again
-        Some(known) if known.room == head.room && known.creator == user_id.as_str() => Ok(()),
+        Some(known) if known.room == head.room && key.is_some() && known.idempotency_key.as_deref() == key => Ok(()),
         _ => Err(RoomError::AliasTaken),
     }
 }

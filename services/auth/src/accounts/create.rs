@@ -89,13 +89,35 @@ pub(crate) async fn resume_account(
     device: Option<DeviceWish>,
     meta: &RequestMeta,
 ) -> Result<Option<(OwnedUserId, Option<Session>)>, AuthError> {
-    let Some(user) = find_created_by(auth, meta).await? else { return Ok(None) };
-    let user_id = owned_user_id(&user)?;
-    let Some(device) = device else { return Ok(Some((user_id, None))) };
+    match find_created_by(auth, meta).await? {
+        Some(user) => log_in_again(auth, &user, device, meta).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The account that an earlier request with the same interactive session made, and a session for it.
+pub(crate) async fn resume_registered(
+    auth: &Auth,
+    user_id: &str,
+    device: Option<DeviceWish>,
+    meta: &RequestMeta,
+) -> Result<(OwnedUserId, Option<Session>), AuthError> {
+    let user = users::find_user(&auth.db, user_id).await?.filter(|user| !user.deactivated);
+    log_in_again(auth, &user.ok_or(AuthError::UserInUse)?, device, meta).await
+}
+
+async fn log_in_again(
+    auth: &Auth,
+    user: &UserRow,
+    device: Option<DeviceWish>,
+    meta: &RequestMeta,
+) -> Result<(OwnedUserId, Option<Session>), AuthError> {
+    let user_id = owned_user_id(user)?;
+    let Some(device) = device else { return Ok((user_id, None)) };
     let mut tx = auth.db.begin().await?;
     let (session, revoked) = start_session(auth, &mut tx, (user.id, user_id.clone()), device, meta).await?;
     revocations::commit(auth, tx, revoked.into_iter().collect()).await?;
-    Ok(Some((user_id, Some(session))))
+    Ok((user_id, Some(session)))
 }
 
 /// `M_INVALID_USERNAME` ← see [`localpart::build_user_id`] · `M_USER_IN_USE` ← taken

@@ -19,8 +19,30 @@ async fn the_first_body_is_replayed() {
             (Some("@alice:example.org"), Some("PHONE"))
         );
         server.login("alice", json!({})).await.ok();
-        // the session is spent, and nothing else says what to register
-        server.post("/v3/register", None, auth).await.refused(400, "M_MISSING_PARAM");
+        // the session has made its account: shown again it leads there
+        let again = server.post("/v3/register", None, auth).await.ok();
+        assert_eq!(again["user_id"], "@alice:example.org");
+        let whoami = server.get("/v3/account/whoami", again["access_token"].as_str()).await.ok();
+        assert_eq!(whoami["user_id"], "@alice:example.org");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_session_makes_one_account() {
+    on_both(open(), |server| async move {
+        for username in [json!({ "username": "alice" }), json!({})] {
+            let mut body = username;
+            body["password"] = json!("secret");
+            let session = server.post("/v3/register", None, body.clone()).await.challenged();
+            body["auth"] = json!({ "type": "m.login.dummy", "session": session });
+            let first = server.post("/v3/register", None, body.clone()).await.ok();
+            let again = server.post("/v3/register", None, body.clone()).await.ok();
+            assert_eq!(first["user_id"], again["user_id"]);
+            // who has found the session, but not the password, gets nothing
+            body["password"] = json!("another");
+            server.post("/v3/register", None, body).await.refused(403, "M_FORBIDDEN");
+        }
     })
     .await;
 }

@@ -35,6 +35,43 @@ pub(crate) struct Done<R> {
     pub operation: String,
     /// The registration token of the session, still to be counted.
     pub registration_token: Option<String>,
+    session: Session,
+}
+
+impl<R> Done<R> {
+    /// What it takes to remember the account that this session makes.
+    pub(crate) fn take_record(&mut self) -> Record {
+        Record(std::mem::replace(&mut self.session, Session::new(String::new(), None)))
+    }
+}
+
+/// A completed session that may be shown again.
+pub(crate) struct Record(Session);
+
+impl Record {
+    /// From now on the session, shown with the same parameters, leads to this account.
+    pub(crate) async fn remember(mut self, auth: &Auth, user_id: &UserId) {
+        self.0.registered = Some(user_id.to_string());
+        self.0.save(auth).await;
+    }
+}
+
+/// The account that the session of this request has made already, and the request as it was then.
+/// `M_FORBIDDEN` ← the session is of another operation, or the parameters, and so the password, are not the same
+pub(crate) async fn find_registered<R: IncomingRequest>(
+    auth: &Auth,
+    request: &Uia<R>,
+    policy: &Policy<'_>,
+) -> Result<Option<(String, R)>, AuthError> {
+    let Some(id) = request.auth.as_ref().and_then(|dict| dict.session.as_deref()) else { return Ok(None) };
+    let (session, _) = open_session(auth, request, Some(id), policy).await?;
+    let Some(user_id) = session.registered.clone() else { return Ok(None) };
+    if !request.params.is_empty() && session.began_otherwise(&request.params) {
+        return Err(AuthError::Forbidden("this session has made another account"));
+    }
+    let params = if request.params.is_empty() { &session.params } else { &request.params };
+    let req = request.build(params).map_err(|_| AuthError::MissingParam("the parameters must be sent again"))?;
+    Ok(Some((user_id, req)))
 }
 
 /// The request, once its flow is complete.
@@ -74,7 +111,7 @@ pub(crate) async fn authenticate<R: IncomingRequest>(
     if known {
         session.delete(auth).await;
     }
-    Ok(Done { req, operation: request.operation(), registration_token: session.registration_token })
+    Ok(Done { req, operation: request.operation(), registration_token: session.registration_token.clone(), session })
 }
 
 /// A challenge for what failed only after the last stage, such as a registration token whose last use somebody

@@ -31,6 +31,9 @@ pub(super) struct Session {
     params_digest: Option<String>,
     pub(super) completed: Vec<Stage>,
     pub(super) registration_token: Option<String>,
+    /// The account that this session made.
+    #[serde(default)]
+    pub(super) registered: Option<String>,
 }
 
 impl Session {
@@ -43,6 +46,7 @@ impl Session {
             params_digest: None,
             completed: Vec::new(),
             registration_token: None,
+            registered: None,
         }
     }
 

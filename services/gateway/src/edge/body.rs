@@ -11,6 +11,17 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use matrixon_http::MatrixError;
 use tokio::time::timeout;
 
+/// A client that is still writing when the connection closes never reads the answer, so a body that is somewhat too
+/// long is read and thrown away first; within this time, so that nobody holds a connection with it.
+const DISCARD_BYTES: u64 = 64 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
+async fn discard(mut body: Body) {
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    // too slow: then the connection closes in the middle
+    let _in_time = timeout(DISCARD_TIME, all).await;
+}
+
 /// `M_TOO_LARGE` ← longer than `limit` · 408 `M_UNKNOWN` ← not there in time · 400 `M_UNKNOWN` ← broken off
 pub(super) async fn read(
     body: Body,
@@ -23,7 +34,10 @@ pub(super) async fn read(
     }
     let too_large = || MatrixError::too_large(format!("the request's body may have {limit} bytes here"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    if let Some(length) = announced.filter(|length| *length > limit as u64) {
+        if length <= DISCARD_BYTES {
+            discard(body).await;
+        }
         return Err(too_large());
     }
     match timeout(Duration::from_secs(timeout_seconds), Limited::new(body, limit).collect()).await {

@@ -11,8 +11,7 @@ use crate::env::{Env, Shared, expect_error, list, server_name, sync_token};
 
 tests![Env: registration_is_interactive, registration_can_skip_login, usernames_are_checked, a_stage_of_no_flow_is_refused,
     login_by_password, a_device_has_one_token, logout_ends_one_session, logout_all_ends_every_session,
-    tokens_are_needed_and_checked, refresh_tokens_rotate, capabilities_are_told, profile_is_set_and_seen,
-    profile_change_shows_in_rooms, passwords_are_needed];
+    tokens_are_needed_and_checked, refresh_tokens_rotate, capabilities_are_told, profile_is_set_and_seen, passwords_are_needed];
 
 const REGISTER: &str = "/_matrix/client/v3/register";
 const LOGIN: &str = "/_matrix/client/v3/login";
@@ -208,21 +207,6 @@ async fn profile_is_set_and_seen(env: Shared) -> Result<()> {
     expect_error(&foreign, 403, "M_FORBIDDEN");
     let unknown = format!("/_matrix/client/v3/profile/@{}:{}", unique("no"), server_name(&alice));
     expect_error(&bob.request(Method::GET, &unknown, None).await?, 404, "M_NOT_FOUND");
-    Ok(())
-}
-
-async fn profile_change_shows_in_rooms(env: Shared) -> Result<()> {
-    let (alice, bob) = env.pair().await?;
-    let room = env.room(&alice, &[&bob]).await?;
-    let since = sync_token(&bob).await?;
-    let path = format!("/_matrix/client/v3/profile/{}/displayname", escape(&alice.user_id));
-    alice.put(&path, &json!({ "displayname": "Someone else" })).await?;
-    let key = alice.user_id.clone();
-    bob.sync_until(Some(&since), |body| {
-        let event = crate::env::find_state(crate::env::timeline(body, &room), "m.room.member", &key)?.clone();
-        (event["content"] == json!({ "membership": "join", "displayname": "Someone else" })).then_some(())
-    })
-    .await?;
     Ok(())
 }
 

@@ -9,7 +9,10 @@ use matrixon_rooms::HistoryVisibility;
 use matrixon_store::{StoreError, streams::AppendError};
 use ruma::{
     OwnedRoomId, RoomAliasId, RoomId,
-    api::client::room::{Visibility, create_room::v3::Request},
+    api::client::room::{
+        Visibility,
+        create_room::v3::{Request, RoomPreset},
+    },
 };
 
 use crate::{
@@ -87,10 +90,25 @@ fn remember(room: &Room, mut head: Head, number: i64, snapshot: Option<i64>) -> 
     room_id
 }
 
+/// `M_INVALID_PARAM` ← a preset or visibility that the specification does not name
+fn check_words(request: &Request) -> Result<(), RoomError> {
+    use RoomPreset::{PrivateChat, PublicChat, TrustedPrivateChat};
+    if !matches!(request.preset, None | Some(PrivateChat | PublicChat | TrustedPrivateChat)) {
+        return Err(RoomError::InvalidParam(
+            "`preset` must be private_chat, public_chat or trusted_private_chat".to_owned(),
+        ));
+    }
+    if !matches!(request.visibility, Visibility::Public | Visibility::Private) {
+        return Err(RoomError::InvalidParam("`visibility` must be public or private".to_owned()));
+    }
+    Ok(())
+}
+
 async fn build_plan(room: &Room, auth: &UserAuth, request: Request) -> Result<Plan, RoomError> {
     if !request.invite_3pid.is_empty() {
         return Err(RoomError::ThirdPartyInvite);
     }
+    check_words(&request)?;
     let wanted =
         request.room_version.as_ref().map_or(room.config.default_room_version.as_str(), |version| version.as_str());
     let version = RoomVersion::find(wanted).ok_or_else(|| RoomError::UnsupportedVersion(wanted.to_owned()))?;

@@ -3,9 +3,14 @@
 use matrixon_http::{RequestMeta, UserAuth};
 use matrixon_matrix::{NewEvent, canonical, power_levels};
 use matrixon_rooms::{events::content_of, rooms, state};
-use ruma::{CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, RoomAliasId, RoomId, events::StateEventType};
+use ruma::{
+    CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedEventId, RoomAliasId, RoomId, events::StateEventType,
+};
 
-use super::append::{Draft, Precheck, append};
+use super::{
+    append::{Draft, Precheck, append},
+    redact::redact_event,
+};
 use crate::{
     error::RoomError,
     head::Head,
@@ -47,9 +52,19 @@ pub(crate) async fn send_message(
 ) -> Result<OwnedEventId, RoomError> {
     canonical::check_names(&event.event_type, None)?;
     if event.event_type == "m.room.redaction" {
-        return Err(RoomError::InvalidParam("redactions are sent by the redact endpoint".to_owned()));
+        return redact_event(room, room_id, redaction_of(event)?, dedupe).await;
     }
     append(room, room_id, &Draft { event, dedupe, redaction: None, precheck: Precheck::None }).await
+}
+
+/// A redaction sent like any message names its target in `content.redacts`; the room's version decides where it is kept.
+fn redaction_of(mut event: NewEvent) -> Result<NewEvent, RoomError> {
+    let Some(CanonicalJsonValue::String(target)) = event.content.remove("redacts") else {
+        return Err(RoomError::BadJson("`redacts` must be the id of the event to redact".to_owned()));
+    };
+    let target =
+        EventId::parse(target).map_err(|_| RoomError::InvalidParam("`redacts` is not an event id".to_owned()))?;
+    Ok(NewEvent { redacts: Some(target), ..event })
 }
 
 /// Besides what [`send_message`] says: `M_BAD_ALIAS` ← a canonical alias that does not lead to the room

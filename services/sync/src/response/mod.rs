@@ -125,7 +125,7 @@ impl Body<'_> {
         if let Some(summary) = &room.summary {
             self.summary(summary);
         }
-        self.state(&room.state, room.timeline.is_some());
+        self.state(&room.state, self.ask.state_after && room.timeline.is_some());
         if let Some(timeline) = &room.timeline {
             self.timeline(timeline);
         }
@@ -138,6 +138,7 @@ impl Body<'_> {
         }
     }
 
+    /// Clients in use insist on both sections here, empty or not.
     fn left_room(&mut self, room: &LeftRoom) {
         self.state(&room.state, true);
         self.timeline(&room.timeline);
@@ -172,10 +173,10 @@ impl Body<'_> {
         self.out.close();
     }
 
-    /// `state_after` is there even when empty: it tells the client how to read the timeline.
-    fn state(&mut self, state: &StateSection, has_timeline: bool) {
+    /// `even_empty`: a `state_after` beside a timeline tells the client how to read that, even when empty.
+    fn state(&mut self, state: &StateSection, even_empty: bool) {
         let after = self.ask.state_after;
-        if matches!(state, StateSection::Nothing) && !(after && has_timeline) {
+        if matches!(state, StateSection::Nothing) && !even_empty {
             return;
         }
         self.out.key(if after { "state_after" } else { "state" });

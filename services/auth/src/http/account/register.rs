@@ -30,28 +30,50 @@ pub(crate) async fn handler(
     State(auth): State<Auth>,
     Matrix { req: request, meta, .. }: Matrix<Uia<v3::Request>, NoAuth>,
 ) -> Result<RawJson, AuthError> {
+    let flows = auth.config.registration_flows();
+    let policy = Policy { flows, user: None, params_may_change: true };
     if let Some(req) = request.request() {
         check_kind(req)?;
-        if let Some(done) = create::resume_account(&auth, device_wish(req), &meta).await? {
-            return respond(done);
-        }
+    }
+    if let Some(done) = resume(&auth, &request, &policy, &meta).await? {
+        return respond(done);
+    }
+    if let Some(req) = request.request() {
         check(&auth, req).await?;
     }
-    let flows = auth.config.registration_flows();
-    if flows.is_empty() {
+    if policy.flows.is_empty() {
         return Err(AuthError::RegistrationClosed);
     }
-    let policy = Policy { flows, user: None, params_may_change: true };
     let is_replay = request.is_replay();
-    let done = uia::authenticate(&auth, request, &policy).await?;
+    let mut done = uia::authenticate(&auth, request, &policy).await?;
     if is_replay {
         check(&auth, &done.req).await?;
     }
-    let operation = done.operation.clone();
+    let (operation, record) = (done.operation.clone(), done.take_record());
     match register(&auth, done, &meta).await {
         Err(AuthError::RegistrationTokenSpent) => Err(uia::reject(&auth, operation, &policy, TOKEN_SPENT).await),
-        result => respond(result?),
+        Err(error) => Err(error),
+        Ok(made) => {
+            record.remember(&auth, &made.0).await;
+            respond(made)
+        }
     }
+}
+
+/// Registration is idempotent: the same request, or the same interactive session, makes no second account.
+async fn resume(
+    auth: &Auth,
+    request: &Uia<v3::Request>,
+    policy: &Policy<'_>,
+    meta: &RequestMeta,
+) -> Result<Option<(OwnedUserId, Option<Session>)>, AuthError> {
+    if let Some(req) = request.request()
+        && let Some(done) = create::resume_account(auth, device_wish(req), meta).await?
+    {
+        return Ok(Some(done));
+    }
+    let Some((user_id, req)) = uia::find_registered(auth, request, policy).await? else { return Ok(None) };
+    create::resume_registered(auth, &user_id, device_wish(&req), meta).await.map(Some)
 }
 
 async fn register(

@@ -30,6 +30,9 @@ pub(super) struct Port {
     pub(super) drained: Drained,
 }
 
+/// Long filters travel in the query; the gateway refuses longer paths with a proper error.
+const MAX_HEADER_BYTES: u32 = 128 << 10;
+
 /// `drained_requests_total` of the port's service.
 #[derive(Clone)]
 pub(super) struct Drained {
@@ -46,6 +49,7 @@ impl Port {
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT)
+            .max_header_list_size(MAX_HEADER_BYTES)
             .max_concurrent_streams(options.max_streams)
             .initial_stream_window_size(options.stream_window)
             .initial_connection_window_size(options.stream_window.saturating_mul(8));

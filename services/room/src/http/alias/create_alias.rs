@@ -6,13 +6,13 @@ use axum::extract::State;
 use matrixon_http::{Matrix, UserAuth};
 use ruma::api::client::alias::create_alias::v3::{Request, Response};
 
-use crate::{aliases, error::RoomError, service::Room};
+use crate::{aliases, error::RoomError, membership::Requester, service::Room};
 
 #[tracing::instrument(name = "room.http.alias.create_alias", skip_all, fields(room.id = %req.room_id))]
 pub(crate) async fn handler(
     State(room): State<Room>,
-    Matrix { req, auth, .. }: Matrix<Request, UserAuth>,
+    Matrix { req, auth, meta, .. }: Matrix<Request, UserAuth>,
 ) -> Result<Response, RoomError> {
-    aliases::create(&room, &auth.user_id, &req.room_alias, &req.room_id).await?;
+    aliases::create(&room, Requester { auth: &auth, meta: &meta }, &req.room_alias, &req.room_id).await?;
     Ok(Response::new())
 }
