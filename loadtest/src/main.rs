@@ -9,6 +9,7 @@ mod bench;
 mod client;
 mod measure;
 mod plot;
+mod report;
 mod scenarios;
 mod target;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::bench::{ServerReports, ratio};
+use crate::report::{ServerReports, ratio};
 
 const BAR: f64 = 14.0;
 const LABELS: f64 = 330.0;

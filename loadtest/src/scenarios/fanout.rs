@@ -60,16 +60,21 @@ struct Event {
 /// What one receiver saw: event id → (how often, when first, body).
 type Received = HashMap<String, (u64, Instant, String)>;
 
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// A burst after a pause must not be cut to the default of ten events.
+const FILTER: &str = r#"{"room":{"timeline":{"limit":500}}}"#;
+
 async fn receive(mut user: User, since: String, mut stop: watch::Receiver<bool>) -> (Received, Vec<String>, u64) {
     let mut since = since;
     let (mut received, mut order, mut failures) = (Received::new(), Vec::new(), 0);
     loop {
         let answer = tokio::select! {
-            answer = user.sync(Some(&since), 30_000, None) => answer,
+            answer = user.sync(Some(&since), 30_000, Some(FILTER)) => answer,
             _ = stop.wait_for(|stop| *stop) => return (received, order, failures),
         };
         let Some(sync) = answer.ok().and_then(|bytes| serde_json::from_slice::<Sync>(&bytes).ok()) else {
             failures += 1;
+            tokio::time::sleep(RETRY_AFTER).await;
             continue;
         };
         let now = Instant::now();

@@ -7,7 +7,7 @@ use matrixon_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::env::{Env, Shared, expect_error, list, server_name, sync_token};
+use crate::env::{Env, Shared, expect_error, list, server_name};
 
 tests![Env: registration_is_interactive, registration_can_skip_login, usernames_are_checked, a_stage_of_no_flow_is_refused,
     login_by_password, a_device_has_one_token, logout_ends_one_session, logout_all_ends_every_session,
