@@ -102,8 +102,8 @@ impl Default for RateLimits {
             join: Limit::new(1.0, 20.0),
             invite: Limit::new(1.0, 30.0),
             create_room: Limit::new(0.5, 10.0),
-            login: Limit::new(0.2, 10.0),
-            register: Limit::new(0.1, 5.0),
+            login: Limit::new(0.5, 20.0),
+            register: Limit::new(0.2, 20.0),
             media: Limit::new(20.0, 200.0),
         }
     }
