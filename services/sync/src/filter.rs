@@ -6,9 +6,9 @@
 
 use std::collections::HashSet;
 
-use ruma::api::client::filter::{Filter, FilterDefinition, LazyLoadOptions, RoomEventFilter, UrlFilter};
+use ruma::api::client::filter::{EventFormat, Filter, FilterDefinition, LazyLoadOptions, RoomEventFilter, UrlFilter};
 
-use crate::json;
+use crate::{error::SyncError, json};
 
 /// Timeline events in a room when the filter does not say, as Synapse has it.
 const DEFAULT_LIMIT: usize = 10;
@@ -102,6 +102,14 @@ impl SyncFilter {
 
     pub(crate) fn admits_room(&self, room_id: &str) -> bool {
         self.rooms.admits(room_id)
+    }
+}
+
+/// `M_BAD_JSON` ← an event format that does not exist
+pub(crate) fn check(definition: &FilterDefinition) -> Result<(), SyncError> {
+    match &definition.event_format {
+        EventFormat::Client | EventFormat::Federation => Ok(()),
+        other => Err(SyncError::BadJson(format!("`event_format` cannot be `{}`", other.as_str()))),
     }
 }
 

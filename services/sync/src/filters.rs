@@ -5,16 +5,24 @@ use std::sync::Arc;
 use ruma::api::client::{filter::FilterDefinition, sync::sync_events::v3::Filter};
 use sha2::{Digest as _, Sha256};
 
-use crate::{error::SyncError, filter::SyncFilter, state::Shared, store};
+use crate::{
+    error::SyncError,
+    filter::{self, SyncFilter},
+    state::Shared,
+    store,
+};
 
 pub(crate) async fn find(
     shared: &Shared,
     user_id: &Arc<str>,
-    filter: Option<&Filter>,
+    wanted: Option<&Filter>,
 ) -> Result<Arc<SyncFilter>, SyncError> {
-    match filter {
+    match wanted {
         None => Ok(Arc::default()),
-        Some(Filter::FilterDefinition(definition)) => Ok(Arc::new(SyncFilter::compile(definition))),
+        Some(Filter::FilterDefinition(definition)) => {
+            filter::check(definition)?;
+            Ok(Arc::new(SyncFilter::compile(definition)))
+        }
         Some(Filter::FilterId(id)) if id.is_empty() => Ok(Arc::default()),
         Some(Filter::FilterId(id)) => find_stored(shared, user_id, id).await,
         Some(_) => Err(SyncError::InvalidParam("this is not a filter")),

@@ -55,6 +55,7 @@ impl Stage {
 }
 
 /// The password must be that of the user who asks, whatever name the stage gives.
+/// `M_FORBIDDEN` ← it is somebody else's
 async fn check_password_stage(
     auth: &Auth,
     user: Option<&UserId>,
@@ -69,7 +70,9 @@ async fn check_password_stage(
     };
     match check_password(auth, Some(name), password.clone()).await {
         Ok(found) if user.is_none_or(|user| user.as_str() == found.user_id) => Ok(Ok(Proof::default())),
-        Ok(_) | Err(AuthError::InvalidCredentials | AuthError::UserDeactivated) => Ok(Err(WRONG)),
+        // a stage that somebody else completed is no failed stage: trying again would not help
+        Ok(_) => Err(AuthError::Forbidden("this is the password of another user")),
+        Err(AuthError::InvalidCredentials | AuthError::UserDeactivated) => Ok(Err(WRONG)),
         Err(error) => Err(error),
     }
 }

@@ -61,6 +61,18 @@ pub struct Unsigned<'a> {
     pub membership: Option<&'a str>,
 }
 
+/// How the transaction id of a redaction is stored: `PUT …/redact/{eventId}/{txnId}` is an endpoint of its own, so
+/// its ids are apart from those of messages, and of redactions of other events.
+pub fn redaction_txn_id(target: &str, txn_id: &str) -> String {
+    format!("redact {target} {txn_id}")
+}
+
+/// The transaction id as the client gave it.
+pub fn client_txn_id<'a>(event_type: &str, stored: &'a str) -> &'a str {
+    let scoped = if event_type == "m.room.redaction" { stored.strip_prefix("redact $") } else { None };
+    scoped.and_then(|scoped| scoped.split_once(' ')).map_or(stored, |(_, txn_id)| txn_id)
+}
+
 impl EventRow {
     pub fn visibility(&self) -> HistoryVisibility {
         HistoryVisibility::from_column(self.history_visibility)
@@ -71,6 +83,7 @@ impl EventRow {
         (self.sender == user_id && self.device_id.as_deref() == Some(device_id))
             .then_some(self.txn_id.as_deref())
             .flatten()
+            .map(|stored| client_txn_id(&self.event_type, stored))
     }
 
     /// The event as a client gets it.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::env::{Env, Shared, expect_error, joined, list, sync_token};
 
-tests![Env: typing_starts_and_stops, typing_ends_by_itself, nobody_types_for_others, receipts_are_seen, the_newest_receipt_counts,
+tests![Env: typing_starts_and_stops, typing_ends_by_itself, typing_ends_with_leaving, nobody_types_for_others, receipts_are_seen, the_newest_receipt_counts,
     private_receipts_are_private, receipts_come_with_the_first_sync, strangers_send_no_receipts];
 
 fn ephemeral<'a>(sync: &'a Value, room: &str, kind: &str) -> Option<&'a Value> {
@@ -45,6 +45,17 @@ async fn typing_starts_and_stops(env: Shared) -> Result<()> {
         set_typing(&bob, &room, false, 0).await?;
         since = await_typing(&alice, &since, &room, &[]).await?;
     }
+    Ok(())
+}
+
+async fn typing_ends_with_leaving(env: Shared) -> Result<()> {
+    let (alice, bob) = env.pair().await?;
+    let room = env.room(&alice, &[&bob]).await?;
+    let since = sync_token(&alice).await?;
+    set_typing(&bob, &room, true, 120_000).await?;
+    let since = await_typing(&alice, &since, &room, &[&bob.user_id]).await?;
+    bob.leave(&room).await?;
+    await_typing(&alice, &since, &room, &[]).await?;
     Ok(())
 }
 

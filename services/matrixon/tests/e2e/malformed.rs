@@ -168,6 +168,8 @@ fn build_all(user: &Client, room: &str) -> Vec<Request> {
     }
     for path in ["send/m.room.message/bad", "state/org.example.bad/key", "state/m.room.topic/"] {
         let path = room_path(room, path);
+        // nothing is no JSON, where there is something to put
+        requests.push(Request { method: Method::PUT, path: path.clone(), body: Vec::new() });
         requests.extend(bad_contents().into_iter().map(|body| Request {
             method: Method::PUT,
             path: path.clone(),

@@ -62,6 +62,10 @@ async fn a_filter_chooses(env: Shared) -> Result<()> {
         let alice = alice.clone();
         async move { alice.get(&path).await }
     };
+    let page = ask(json!({ "rooms": ["!elsewhere:example.org"] })).await?;
+    assert_eq!(list(&page, "/chunk").len(), 0, "the filter is about another room: {page}");
+    let page = ask(json!({ "not_rooms": [room] })).await?;
+    assert_eq!(list(&page, "/chunk").len(), 0, "{page}");
     let page = ask(json!({ "types": ["m.room.message"] })).await?;
     assert_eq!(list(&page, "/chunk").len(), 6);
     let page = ask(json!({ "types": ["m.room.*"], "not_types": ["m.room.message"] })).await?;

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::env::{Env, Shared, bodies, find_state, joined, list, sync_token, timeline};
 
 tests![Env: an_invitation_arrives, a_joined_room_comes_whole, a_left_room_is_told, left_rooms_stay_away, a_kick_is_told,
-    a_refused_invitation_goes, counts_follow, heroes_name_a_nameless_room, hidden_history_stays_hidden, rejoining_shows_the_room];
+    a_refused_invitation_goes, counts_follow, heroes_name_a_nameless_room, hidden_history_stays_hidden, rejoining_shows_the_room,
+    events_tell_the_readers_membership];
 
 fn next(sync: &Value) -> &str {
     sync["next_batch"].as_str().unwrap_or_default()
@@ -158,5 +159,32 @@ async fn rejoining_shows_the_room(env: Shared) -> Result<()> {
     let mut everything = list(joined(&sync, &room), "/state/events").to_vec();
     everything.extend_from_slice(timeline(&sync, &room));
     assert!(find_state(&everything, "m.room.create", "").is_some(), "the room comes whole again: {sync}");
+    Ok(())
+}
+
+/// `unsigned.membership`: what the reader was in the room at the event.
+async fn events_tell_the_readers_membership(env: Shared) -> Result<()> {
+    let (alice, bob) = env.pair().await?;
+    let room = alice.create_room(&json!({ "preset": "public_chat" })).await?;
+    alice.send(&room, "before").await?;
+    bob.join(&room).await?;
+    alice.send(&room, "in").await?;
+    let initial = bob.sync(&SyncQuery::default()).await?;
+    let since = next(&initial).to_owned();
+    let of = |events: &[Value], text: &str| {
+        let event = events.iter().find(|event| event["content"]["body"] == text);
+        event.map(|event| event["unsigned"]["membership"].clone()).unwrap_or_default()
+    };
+    let events = timeline(&initial, &room);
+    assert_eq!((of(events, "before"), of(events, "in")), (json!("leave"), json!("join")), "{initial}");
+    let own = find_state(events, "m.room.member", &bob.user_id);
+    assert_eq!(own.map(|event| &event["unsigned"]["membership"]), Some(&json!("join")));
+    alice.send(&room, "still in").await?;
+    bob.leave(&room).await?;
+    let left = bob.sync(&SyncQuery::since(&since)).await?;
+    let events = list(&left["rooms"]["leave"][&room], "/timeline/events");
+    assert_eq!(of(events, "still in"), "join", "{left}");
+    let own = find_state(events, "m.room.member", &bob.user_id);
+    assert_eq!(own.map(|event| &event["unsigned"]["membership"]), Some(&json!("leave")), "{left}");
     Ok(())
 }

@@ -4,13 +4,17 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use futures::future::try_join_all;
-use matrixon_testkit::{client::next_txn_id, tests};
+use matrixon_testkit::{
+    client::{escape, next_txn_id, room_path},
+    tests,
+};
 use serde_json::{Value, json};
 
 use crate::env::{Env, Shared, bodies, read_history, timeline};
 
 tests![Env: a_repeated_transaction_is_one_event, simultaneous_transactions_are_one_event, other_devices_have_their_own,
-    the_sending_device_is_told, many_senders_lose_nothing, redaction_transactions_too];
+    the_sending_device_is_told, many_senders_lose_nothing, redaction_transactions_too,
+    redactions_have_a_scope_of_their_own];
 
 fn message(text: &str) -> Value {
     json!({ "msgtype": "m.text", "body": text })
@@ -112,5 +116,29 @@ async fn redaction_transactions_too(env: Shared) -> Result<()> {
     let first = alice.put(&path, &json!({})).await?;
     let second = alice.put(&path, &json!({})).await?;
     assert_eq!(first["event_id"], second["event_id"]);
+    Ok(())
+}
+
+/// A transaction id belongs to one endpoint: the specification's own example is `send` and `redact`.
+async fn redactions_have_a_scope_of_their_own(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let room = env.room(&alice, &[]).await?;
+    let txn = next_txn_id();
+    let first = alice.send_content(&room, &txn, &message("first")).await?;
+    let second = alice.send(&room, "second").await?;
+    let mut ids = HashSet::from([first.clone()]);
+    for _ in 0..2 {
+        for target in [&first, &second] {
+            let path = room_path(&room, &format!("redact/{}/{txn}", escape(target)));
+            let redaction = alice.put(&path, &json!({})).await?;
+            ids.insert(redaction["event_id"].as_str().unwrap_or_default().to_owned());
+        }
+    }
+    assert_eq!(ids.len(), 3, "{ids:?}");
+    let history = read_history(&alice, &room, 'b', 50).await?;
+    assert_eq!(bodies(&history), [""; 0], "both are redacted");
+    let redactions = history.iter().filter(|event| event["type"] == "m.room.redaction");
+    assert!(redactions.clone().all(|event| event["unsigned"]["transaction_id"] == txn.as_str()), "{history:?}");
+    assert_eq!(redactions.count(), 2);
     Ok(())
 }

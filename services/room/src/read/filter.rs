@@ -1,7 +1,10 @@
 //! Room event filters (<https://spec.matrix.org/v1.19/client-server-api/#filtering>).
 
 use matrixon_rooms::EventRow;
-use ruma::api::client::filter::{RoomEventFilter, UrlFilter};
+use ruma::{
+    RoomId,
+    api::client::filter::{RoomEventFilter, UrlFilter},
+};
 
 /// `*` stands for anything.
 fn matches(pattern: &str, text: &str) -> bool {
@@ -15,6 +18,12 @@ fn matches(pattern: &str, text: &str) -> bool {
         rest = &rest[at + part.len()..];
     }
     rest.ends_with(last)
+}
+
+/// The filter may name rooms, although the request is about one.
+pub(crate) fn admits_room(filter: &RoomEventFilter, room_id: &RoomId) -> bool {
+    !filter.not_rooms.iter().any(|not| not == room_id)
+        && filter.rooms.as_ref().is_none_or(|rooms| rooms.iter().any(|room| room == room_id))
 }
 
 pub(crate) fn passes(filter: &RoomEventFilter, row: &EventRow) -> bool {

@@ -57,7 +57,11 @@ pub(crate) async fn messages(
         (None, Direction::Forward) => i64::MIN,
         (None, Direction::Backward) => streams::head(&room.db, Stream::EVENTS).await?,
     };
-    let slice = read_slice(room, &view, start, to, &page).await?;
+    let slice = if filter::admits_room(page.filter, room_id) {
+        read_slice(room, &view, start, to, &page).await?
+    } else {
+        Slice { rows: Vec::new(), next: None }
+    };
     let state = lazy_state(room, &view, &slice.rows, page.filter).await?;
     let chunk = present(room, auth, &view, &slice.rows).await?;
     let state = if state.is_empty() { None } else { Some(array(&present(room, auth, &view, &state).await?)) };

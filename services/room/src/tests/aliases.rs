@@ -13,7 +13,7 @@ fn aliases_are_made_found_and_taken_away() {
         let body = json!({ "room_id": room_id });
         assert_eq!(server.put("mallory", path, body.clone()).await.0, 403);
         assert_eq!(server.put("alice", path, body.clone()).await.0, 200);
-        assert_eq!(server.put("alice", path, body.clone()).await.0, 200, "the same again");
+        assert_eq!(server.put("alice", path, body.clone()).await.0, 409, "there is one already");
         server.join("bob", &room).await;
         assert_eq!(server.put("bob", path, body.clone()).await.0, 409);
         assert_eq!(server.put("bob", "directory/room/%23x%3Aelsewhere.org", body).await.0, 400);
@@ -27,10 +27,10 @@ fn aliases_are_made_found_and_taken_away() {
         assert_eq!(server.put("alice", &canonical, json!({ "alias": "#one:example.org" })).await.0, 200);
         assert_eq!(server.call("bob", Method::DELETE, path, json!({})).await.0, 403);
         assert_eq!(server.call("alice", Method::DELETE, path, json!({})).await.0, 200);
+        assert_eq!(server.get("alice", &canonical).await.1, json!({}), "it is the canonical alias no longer");
         assert_eq!(server.call("alice", Method::DELETE, path, json!({})).await.0, 404);
         assert_eq!(server.get("", path).await.1["errcode"], "M_NOT_FOUND");
-        // what is there already may stay
-        let kept = json!({ "alias": "#one:example.org", "own": 1 });
-        assert_eq!(server.put("alice", &canonical, kept).await.0, 200);
+        let gone = json!({ "alias": "#one:example.org", "own": 1 });
+        assert_eq!(server.put("alice", &canonical, gone).await.1["errcode"], "M_BAD_ALIAS");
     });
 }

@@ -2,7 +2,10 @@
 
 use matrixon_http::{RequestMeta, UserAuth};
 use matrixon_matrix::{NewEvent, canonical, power_levels};
-use matrixon_rooms::{events::content_of, rooms, state};
+use matrixon_rooms::{
+    events::{content_of, redaction_txn_id},
+    rooms, state,
+};
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, EventId, OwnedEventId, RoomAliasId, RoomId, events::StateEventType,
 };
@@ -33,6 +36,15 @@ pub(crate) fn dedupe_by_txn(auth: &UserAuth, txn_id: &str) -> Result<Dedupe, Roo
         device_id: auth.device_id.to_string(),
         txn_id: txn_id.to_owned(),
     })
+}
+
+/// The same for redactions, whose transaction ids are apart from those of messages.
+pub(crate) fn dedupe_redaction(auth: &UserAuth, target: &EventId, txn_id: &str) -> Result<Dedupe, RoomError> {
+    let mut dedupe = dedupe_by_txn(auth, txn_id)?;
+    if let Dedupe::Txn { txn_id, .. } = &mut dedupe {
+        *txn_id = redaction_txn_id(target.as_str(), txn_id);
+    }
+    Ok(dedupe)
 }
 
 /// Keys name requests of one user: two users never share one.

@@ -73,7 +73,8 @@ impl Event {
     /// The transaction id, if that device sent it.
     pub(crate) fn transaction_id_for(&self, user_id: &str, device_id: &str) -> Option<&str> {
         let (device, txn_id) = self.sent_by.as_deref()?;
-        (*self.sender == *user_id && device == device_id).then_some(txn_id)
+        (*self.sender == *user_id && device == device_id)
+            .then(|| matrixon_rooms::events::client_txn_id(&self.event_type, txn_id))
     }
 
     /// The membership that this event of [`MEMBER`] replaced.

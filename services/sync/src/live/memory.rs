@@ -18,6 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use matrixon_rooms::Membership;
 
 use super::{
     event::Event,
@@ -139,6 +140,9 @@ impl Memory {
         }
         room.events.push_back(event.clone());
         room.trim(floor);
+        if let (Some(Membership::Leave | Membership::Ban), Some(user_id)) = (event.membership, &event.state_key) {
+            self.typing.leave(&event.room_id, user_id);
+        }
         self.online.move_member(&event, bells);
         self.online.ring_room(&event.room_id, bells);
         self.order_bytes += event.bytes();

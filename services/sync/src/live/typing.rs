@@ -48,6 +48,15 @@ impl Typing {
         changed
     }
 
+    /// Who leaves a room does not type there any more.
+    pub(crate) fn leave(&mut self, room_id: &str, user_id: &str) {
+        let Some(room) = self.rooms.get_mut(room_id) else { return };
+        if room.until_ms.remove(user_id).is_some() {
+            self.last_ms += 1;
+            room.changed_ms = self.last_ms;
+        }
+    }
+
     /// Ends what has run out and returns the rooms that changed.
     pub(crate) fn expire(&mut self, now_ms: i64) -> Vec<Arc<str>> {
         let mut changed = Vec::new();
@@ -107,5 +116,11 @@ mod tests {
         assert!(typing.apply(&change("@a:b", 0, 36_000), 36_000));
         assert_eq!(users(&typing, 35_000).unwrap(), [""; 0]);
         assert!(!typing.apply(&change("@a:b", 0, 36_001), 36_001));
+        assert!(typing.apply(&change("@a:b", 60_000, 40_000), 40_000));
+        let seen = typing.last_ms();
+        typing.leave("!a:b", "@c:b");
+        assert_eq!(users(&typing, seen), None, "was not typing");
+        typing.leave("!a:b", "@a:b");
+        assert_eq!(users(&typing, seen).unwrap(), [""; 0]);
     }
 }

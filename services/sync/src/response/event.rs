@@ -1,9 +1,11 @@
 //! One timeline event: the stored bytes, with `unsigned` spliced in before the last brace.
 
+use matrixon_rooms::Membership;
+
 use super::writer::Writer;
 use crate::{json, live::event::Event, streams::Ask};
 
-pub(super) fn write(out: &mut Writer, event: &Event, ask: &Ask, now_ms: i64) {
+pub(super) fn write(out: &mut Writer, event: &Event, membership: Option<Membership>, ask: &Ask, now_ms: i64) {
     let Some(body) = event.json.strip_suffix(b"}") else {
         out.raw(&event.json);
         return;
@@ -11,6 +13,10 @@ pub(super) fn write(out: &mut Writer, event: &Event, ask: &Ask, now_ms: i64) {
     out.raw(body);
     out.raw(b",\"unsigned\":{\"age\":");
     out.number(now_ms.saturating_sub(event.origin_server_ts).max(0));
+    if let Some(membership) = membership {
+        out.key("membership");
+        out.text(membership.as_str());
+    }
     if let Some(txn_id) = event.transaction_id_for(&ask.user_id, &ask.device_id) {
         out.key("transaction_id");
         out.text(txn_id);

@@ -199,9 +199,10 @@ impl Body<'_> {
     fn timeline(&mut self, timeline: &Timeline) {
         self.out.key("timeline");
         self.out.raw(b"{\"events\":[");
-        for event in &timeline.events {
+        for (index, event) in timeline.events.iter().enumerate() {
             self.out.comma();
-            event::write(&mut self.out, event, self.ask, self.now_ms);
+            let membership = timeline.membership_at(index, &self.ask.user_id);
+            event::write(&mut self.out, event, membership, self.ask, self.now_ms);
         }
         self.out.raw(b"]");
         self.out.key("limited");

@@ -67,7 +67,7 @@ fn an_event_gets_age_and_for_its_sending_device_the_transaction_id() {
         ("@you:b", "DEV", json!({"age": 500})),
     ] {
         let mut news = News::default();
-        let timeline = Timeline { events: vec![message(sender, device)], limited: true, before: 6 };
+        let timeline = Timeline { events: vec![message(sender, device)], limited: true, before: 6, place: None };
         news.joined(&"!a:b".into()).timeline = Some(timeline);
         let value = parse(&ask(false), &news);
         let timeline = &value["rooms"]["join"]["!a:b"]["timeline"];
@@ -109,7 +109,7 @@ fn receipts_of_several_threads_do_not_overwrite_each_other() {
 fn state_after_is_there_even_when_empty() {
     let mut news = News::default();
     let room = news.joined(&"!a:b".into());
-    room.timeline = Some(Timeline { events: vec![message("@you:b", "")], limited: false, before: 6 });
+    room.timeline = Some(Timeline { events: vec![message("@you:b", "")], limited: false, before: 6, place: None });
     room.state = StateSection::Nothing;
     room.summary = Some(Summary { heroes: Some(vec!["@h:b".into()]), joined: 2, invited: 0 });
     let room = parse(&ask(true), &news)["rooms"]["join"]["!a:b"].clone();

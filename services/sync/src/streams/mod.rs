@@ -21,7 +21,7 @@ use crate::{
         items::{AccountData, Receipt},
         memory::{LoadedRoom, Memory},
         state::RoomState,
-        user::OnlineUser,
+        user::{OnlineUser, Place},
     },
     token::Token,
 };
@@ -125,6 +125,24 @@ pub(crate) struct Timeline {
     pub(crate) limited: bool,
     /// Position before the first event, for `prev_batch`.
     pub(crate) before: i64,
+    /// The reader's place in the room, for their membership at each event.
+    pub(crate) place: Option<Place>,
+}
+
+impl Timeline {
+    /// The reader's membership at the event of that index; None where the timeline does not tell.
+    pub(crate) fn membership_at(&self, index: usize, user_id: &str) -> Option<Membership> {
+        let place = self.place?;
+        if self.events.get(index)?.position >= place.position {
+            return Some(place.membership);
+        }
+        let own = |event: &&Arc<Event>| event.is_membership_of(user_id);
+        if let Some(last) = self.events[..=index].iter().rev().find(own) {
+            return last.membership;
+        }
+        let next = self.events[index..].iter().find(own)?;
+        Some(next.previous_membership().unwrap_or(Membership::Leave))
+    }
 }
 
 #[derive(Debug, Default)]

@@ -42,6 +42,8 @@ async fn filters_are_stored_once_and_applied_by_id() {
         client.get(&own("filter/x")).await.refused(404, "M_NOT_FOUND");
         client.try_sync(&[("filter", "99")]).await.refused(400, "M_INVALID_PARAM");
         client.try_sync(&[("filter", "{\"room\":1}")]).await.refused(400, "M_BAD_JSON");
+        client.try_sync(&[("filter", "{\"event_format\":\"x\"}")]).await.refused(400, "M_BAD_JSON");
+        client.post(&own("filter"), json!({"event_format": "x"})).await.refused(400, "M_BAD_JSON");
         client.post(&own("filter"), json!({"room": {"timeline": {"limit": -1}}})).await.refused(400, "M_BAD_JSON");
         client.post("/_matrix/client/v3/user/@u2:example.org/filter", json!({})).await.refused(403, "M_FORBIDDEN");
     })

@@ -30,6 +30,8 @@ pub(super) type Run<S> = Box<dyn Fn(S, Incoming) -> BoxFuture<'static, Result<Re
 pub(super) struct Endpoint<S> {
     route: String,
     body: BodyKind,
+    /// Bodies of PUT say what to put; those of POST may be left out by old clients.
+    body_required: bool,
     body_limit: usize,
     /// How many path arguments the handler expects; aliases may have fewer.
     arguments: usize,
@@ -46,6 +48,7 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
         Self {
             route: info.path.clone(),
             body: if info.method == Method::GET { BodyKind::Bytes } else { body },
+            body_required: info.method == Method::PUT,
             body_limit: info.body_limit,
             arguments,
             metrics: RouteMetrics::new(info.role.as_str(), info.method.as_str(), &info.path, kind),
@@ -107,7 +110,7 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
     fn check_body(&self, body: Bytes) -> Result<Bytes, MatrixError> {
         match self.body {
             BodyKind::Bytes => Ok(body),
-            _ if body.is_empty() => Ok(Bytes::from_static(b"{}")),
+            _ if body.is_empty() && !self.body_required => Ok(Bytes::from_static(b"{}")),
             BodyKind::Json => strict::check_object(&body, strict::Nul::Refuse).map(|()| body),
             BodyKind::JsonWithNul => strict::check_object(&body, strict::Nul::Allow).map(|()| body),
         }

@@ -134,6 +134,9 @@ async fn aliases_fill_missing_arguments_with_nothing() {
 async fn the_door_is_strict() {
     let leave = "/_matrix/client/v3/rooms/!a:b/leave";
     assert_eq!(errcode("POST", leave, "").await.0, 200);
+    let tag = "/_matrix/client/v3/user/@a:b/rooms/!a:b/tags/t";
+    assert_eq!(errcode("PUT", tag, "").await, (400, "M_NOT_JSON".to_owned()));
+    assert_eq!(errcode("PUT", tag, "{}").await.0, 200);
     assert_eq!(errcode("POST", leave, "{").await, (400, "M_NOT_JSON".to_owned()));
     assert_eq!(errcode("POST", leave, "[]").await, (400, "M_BAD_JSON".to_owned()));
     assert_eq!(errcode("POST", leave, r#"{"reason":7}"#).await, (400, "M_BAD_JSON".to_owned()));

@@ -10,7 +10,7 @@ use ruma::api::client::redact::redact_event::v3::{Request, Response};
 use crate::{
     error::RoomError,
     service::Room,
-    timeline::{redact, send::dedupe_by_txn},
+    timeline::{redact, send::dedupe_redaction},
 };
 
 #[tracing::instrument(name = "room.http.redact.redact_event", skip_all, fields(room.id = %req.room_id))]
@@ -18,7 +18,7 @@ pub(crate) async fn handler(
     State(room): State<Room>,
     Matrix { req, auth, .. }: Matrix<Request, UserAuth>,
 ) -> Result<Response, RoomError> {
-    let dedupe = dedupe_by_txn(&auth, req.txn_id.as_str())?;
+    let dedupe = dedupe_redaction(&auth, &req.event_id, req.txn_id.as_str())?;
     let event = NewEvent::redaction(auth.user_id, req.event_id, req.reason);
     redact::redact_event(&room, &req.room_id, event, dedupe).await.map(Response::new)
 }

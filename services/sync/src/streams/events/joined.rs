@@ -106,5 +106,5 @@ fn steady(room: Room<'_>, since: i64, news: &mut News, missing: &mut Missing) {
 
 fn show(room: Room<'_>, timeline: Timeline) -> Option<Timeline> {
     let shown = room.view.ask.filter.timeline.admits_room(room.id) && (timeline.limited || !timeline.events.is_empty());
-    shown.then_some(timeline)
+    shown.then(|| Timeline { place: Some(room.place), ..timeline })
 }

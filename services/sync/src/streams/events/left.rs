@@ -50,7 +50,7 @@ fn since_last_sync(room: Room<'_>, since: i64, came_back: bool, missing: &mut Mi
     let timeline = pick(&events, low, low > since, limit, |event| room.wants(event) && sight.admits(event));
     let delta: Vec<_> = room.changed_state(changed, &events, &timeline).into_values().collect();
     let state = if delta.is_empty() { StateSection::Nothing } else { StateSection::Events(delta) };
-    Some(LeftRoom { timeline, state })
+    Some(LeftRoom { timeline: Timeline { place: Some(room.place), ..timeline }, state })
 }
 
 /// The room as the requester last saw it, for a client that knows nothing of it after `known`.
@@ -72,7 +72,7 @@ fn whole_stay(room: Room<'_>, known: i64, missing: &mut Missing) -> Option<LeftR
         return last_word(room, missing);
     }
     let state = room.whole_state(&loaded.state, &timeline, &room.summary(&loaded.state));
-    Some(LeftRoom { timeline, state })
+    Some(LeftRoom { timeline: Timeline { place: Some(room.place), ..timeline }, state })
 }
 
 /// Only the requester's own membership event: they were never in the room.
@@ -81,7 +81,7 @@ fn last_word(room: Room<'_>, missing: &mut Missing) -> Option<LeftRoom> {
     let window = room.window(position - 1, position, missing)?;
     let own = window.events.into_iter().filter(|event| event.position == position).collect::<Vec<Arc<_>>>();
     Some(LeftRoom {
-        timeline: Timeline { events: own, limited: false, before: position - 1 },
+        timeline: Timeline { events: own, limited: false, before: position - 1, place: Some(room.place) },
         state: StateSection::Nothing,
     })
 }

@@ -28,7 +28,7 @@ pub(super) fn pick(
         picked.push(event.clone());
     }
     picked.reverse();
-    Timeline { events: picked, limited, before }
+    Timeline { events: picked, limited, before, place: None }
 }
 
 impl Room<'_> {
