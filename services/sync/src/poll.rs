@@ -12,6 +12,7 @@ use crate::{
     metrics::{METRICS, Waiting},
     response,
     state::Shared,
+    store,
     streams::{Ask, Loaded, Missing, News, View, gather},
     token::Token,
 };
@@ -23,14 +24,22 @@ pub(crate) async fn sync(shared: &Shared, ask: Ask, timeout: Duration) -> Result
     let present = shared.live.online(&ask.user_id).await?;
     let outcome = match ask.since {
         None => {
-            Box::pin(shared.live.refresh()).await?;
-            let news = Box::pin(collect(shared, &ask)).await?;
+            let loaded = Box::pin(begin(shared, &ask)).await?;
+            let news = Box::pin(collect(shared, &ask, loaded)).await?;
             Ok(finish(shared, &ask, &news, None))
         }
         Some(since) => incremental(shared, ask, since, timeout, &present).await,
     };
     present.leave(shared.clock.now_ms());
     outcome
+}
+
+/// What every first sync needs from SQL; memory has then reached everything acknowledged before the request.
+async fn begin(shared: &Shared, ask: &Ask) -> Result<Loaded, SyncError> {
+    let (heads, account_data) = store::account_data::list_with_heads(&shared.db, &ask.user_id).await?;
+    shared.live.catch_up(heads).await?;
+    let account_data = account_data.into_iter().map(Arc::new).collect();
+    Ok(Loaded { account_data: Some((heads.account_data, account_data)), ..Loaded::default() })
 }
 
 async fn incremental(
@@ -57,7 +66,7 @@ async fn incremental(
         // mostly everything is in memory, and nothing has to be awaited
         let news = match look(shared, &ask, &Loaded::default()) {
             Ok(news) => news,
-            Err(_) => Box::pin(collect(shared, &ask)).await?,
+            Err(_) => Box::pin(collect(shared, &ask, Loaded::default())).await?,
         };
         if !news.is_empty() || ask.full_state {
             return Ok(finish(shared, &ask, &news, woken));
@@ -84,8 +93,7 @@ fn is_ahead(since: Token, heads: Token) -> bool {
 }
 
 /// Gathers from memory; what it lacks is loaded, then gathered again at the moment that memory has reached then.
-async fn collect(shared: &Shared, ask: &Ask) -> Result<News, SyncError> {
-    let mut loaded = Loaded::default();
+async fn collect(shared: &Shared, ask: &Ask, mut loaded: Loaded) -> Result<News, SyncError> {
     if let Ok(news) = look(shared, ask, &loaded) {
         return Ok(news);
     }

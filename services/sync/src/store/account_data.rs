@@ -2,7 +2,7 @@
 
 use matrixon_store::{Db, StoreError, Tx, exec, sql, streams::Stream};
 
-use crate::live::items::AccountData;
+use crate::{live::items::AccountData, token::Token};
 
 type Row = (i64, String, String, String, String);
 
@@ -45,6 +45,33 @@ pub(crate) async fn list_for_user(db: &Db, user_id: &str, after: i64) -> Result<
         Some(item((position?, user_id.to_owned(), room_id?, data_type?, content?)))
     });
     Ok((head, items.collect()))
+}
+
+/// Everything a user has, and the heads of all streams at that moment: what a first sync begins with, in one statement.
+pub(crate) async fn list_with_heads(db: &Db, user_id: &str) -> Result<(Token, Vec<AccountData>), StoreError> {
+    type Joined = (String, i64, Option<i64>, Option<String>, Option<String>, Option<String>);
+    let rows = sql!(
+        db.read(),
+        fetch_all as Joined,
+        "select s.stream, s.position, a.position, a.room_id, a.data_type, a.content
+         from stream_positions s left join account_data a on s.stream = 'account_data' and a.user_id = $1
+         order by a.position",
+        user_id
+    )?;
+    let (mut heads, mut items) = (Token::default(), Vec::new());
+    for (stream, head, position, room_id, data_type, content) in rows {
+        match stream.as_str() {
+            "events" => heads.events = head,
+            "receipts" => heads.receipts = head,
+            "account_data" => heads.account_data = head,
+            _ => {}
+        }
+        if let (Some(position), Some(room_id), Some(data_type), Some(content)) = (position, room_id, data_type, content)
+        {
+            items.push(item((position, user_id.to_owned(), room_id, data_type, content)));
+        }
+    }
+    Ok((heads, items))
 }
 
 /// The whole stream in (after, upto], ascending. Positions whose row was replaced since are absent.
