@@ -18,7 +18,7 @@ pub(crate) fn run(path: Option<&Path>, roles: &[Role]) -> Result<()> {
         shutdown.drain_delay_seconds = 0;
     }
     raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let runtime = build_runtime(settings.config.server.worker_threads)?;
     let served = runtime.block_on(async {
         let guard = telemetry::init(&settings.config.telemetry, &settings.service_name())?;
         Box::pin(compose::serve(settings, path.map(Path::to_owned), guard.level())).await
@@ -26,6 +26,15 @@ pub(crate) fn run(path: Option<&Path>, roles: &[Role]) -> Result<()> {
     // What a background task still does must not hold the end up.
     runtime.shutdown_background();
     served
+}
+
+/// 0 threads: tokio's own choice, one a core.
+fn build_runtime(worker_threads: usize) -> Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if worker_threads > 0 {
+        builder.worker_threads(worker_threads);
+    }
+    builder.enable_all().build().context("cannot start threads")
 }
 
 /// How to make the first account; nothing once there is one.

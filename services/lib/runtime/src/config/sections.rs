@@ -22,6 +22,8 @@ pub struct ServerConfig {
     pub client_base_url: Option<String>,
     /// The public host and port of the federation API, published in `/.well-known/matrix/server`.
     pub federation_base_url: Option<String>,
+    /// Threads that serve requests. 0: one a core. Where many processes share few cores, 1 each saves switching between them.
+    pub worker_threads: usize,
 }
 
 impl Default for ServerConfig {
@@ -32,6 +34,7 @@ impl Default for ServerConfig {
             data_dir: PathBuf::from("./data"),
             client_base_url: None,
             federation_base_url: None,
+            worker_threads: 0,
         }
     }
 }

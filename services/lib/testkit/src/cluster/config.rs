@@ -126,6 +126,8 @@ fn build_shared(directory: &Path, options: &Options, state: &ClusterState, place
     put("cluster.secret", random_text(48).into())?;
     put("telemetry.log_format", "json".into())?;
     put("shutdown.drain_delay_seconds", 2.into())?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    put("server.worker_threads", i64::try_from(cores.div_ceil(places.len()))?.into())?;
     match &state.postgres {
         Some(postgres) => {
             put("database.url", postgres.url.clone().into())?;
