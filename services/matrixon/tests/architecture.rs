@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 const SERVICES: [&str; 6] = ["auth", "room", "sync", "media", "federation", "gateway"];
-const LIBRARIES: [&str; 8] = ["matrix", "http", "rpc", "store", "bus", "cache", "runtime", "rooms"];
+const LIBRARIES: [&str; 9] = ["matrix", "http", "rpc", "store", "bus", "cache", "runtime", "rooms", "accounts"];
 const LONGEST_FILE: usize = 500;
 
 /// What a crate of ours may depend on, of ours.
@@ -21,6 +21,7 @@ fn allowed(name: &str) -> Vec<&'static str> {
         "store" | "bus" | "cache" => vec!["runtime", "proto"],
         "http" | "rpc" => vec!["matrix", "proto", "runtime"],
         "rooms" => vec!["store", "matrix", "runtime"],
+        "accounts" => vec!["store", "runtime"],
         "loadtest" => vec!["testkit"],
         name if SERVICES.contains(&name) => LIBRARIES.into_iter().chain(["proto"]).collect(),
         "matrixon" => SERVICES.into_iter().chain(LIBRARIES).chain(["proto"]).collect(),

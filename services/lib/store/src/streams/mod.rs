@@ -39,9 +39,23 @@ impl Stream {
     pub const ACCOUNT_DATA: Self = Self("account_data");
     /// Ends of sessions, for the gateways' token caches.
     pub const REVOCATIONS: Self = Self("revocations");
+    /// Messages from device to device.
+    pub const TO_DEVICE: Self = Self("to_device");
+    /// Whose devices or cross-signing keys changed.
+    pub const DEVICE_LISTS: Self = Self("device_lists");
+    /// Which profile fields changed.
+    pub const PROFILES: Self = Self("profiles");
 
     /// Also the order in which a transaction that appends to several streams locks them.
-    pub const ALL: [Self; 4] = [Self::EVENTS, Self::RECEIPTS, Self::ACCOUNT_DATA, Self::REVOCATIONS];
+    pub const ALL: [Self; 7] = [
+        Self::EVENTS,
+        Self::RECEIPTS,
+        Self::ACCOUNT_DATA,
+        Self::REVOCATIONS,
+        Self::TO_DEVICE,
+        Self::DEVICE_LISTS,
+        Self::PROFILES,
+    ];
 
     pub const fn name(self) -> &'static str {
         self.0
@@ -82,6 +96,9 @@ pub struct Heads {
     pub receipts: i64,
     pub account_data: i64,
     pub revocations: i64,
+    pub to_device: i64,
+    pub device_lists: i64,
+    pub profiles: i64,
 }
 
 /// Reads the heads in one statement, hence as of one moment.
@@ -94,6 +111,9 @@ pub async fn heads(db: &Db) -> Result<Heads, StoreError> {
             "receipts" => heads.receipts = position,
             "account_data" => heads.account_data = position,
             "revocations" => heads.revocations = position,
+            "to_device" => heads.to_device = position,
+            "device_lists" => heads.device_lists = position,
+            "profiles" => heads.profiles = position,
             _ => {} // of a newer version
         }
     }
