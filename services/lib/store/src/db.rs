@@ -7,12 +7,13 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    ConnectOptions, Database, PgConnection, PgPool, Pool, Postgres, SqlSafeStr as _, Sqlite, SqliteConnection,
+    SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use crate::{Config, StoreError};
+use crate::{Config, StoreError, pool};
 
 /// Anything that can run a statement, in one of the two dialects.
 #[derive(Debug)]
@@ -141,8 +142,8 @@ impl Db {
     /// Begins a transaction that will write. SQLite takes the write lock at once, so that it never has to upgrade.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Pg(pool) => Tx::Pg(timed("begin", pool.begin()).await?),
-            Self::Sqlite { write, .. } => Tx::Sqlite(timed("begin", write.begin_with("BEGIN IMMEDIATE")).await?),
+            Self::Pg(pool) => Tx::Pg(timed("begin", begin(pool, "BEGIN")).await?),
+            Self::Sqlite { write, .. } => Tx::Sqlite(timed("begin", begin(write, "BEGIN IMMEDIATE")).await?),
         })
     }
 
@@ -193,6 +194,11 @@ impl Tx {
             Self::Sqlite(tx) => timed("rollback", tx.rollback()).await,
         }
     }
+}
+
+async fn begin<D: Database>(pool: &Pool<D>, statement: &'static str) -> Result<Transaction<'static, D>, sqlx::Error> {
+    let connection = pool::acquire(pool).await?;
+    Transaction::begin(connection, Some(statement.into_sql_str())).await
 }
 
 /// Counts a statement and its time for the request it belongs to, under a span for the trace.

@@ -7,6 +7,7 @@ mod db;
 mod error;
 mod macros;
 pub mod migrations;
+pub mod pool;
 pub mod stats;
 pub mod streams;
 
@@ -18,5 +19,5 @@ pub use sqlx;
 /// Used by the macros; not part of the API.
 #[doc(hidden)]
 pub mod private {
-    pub use crate::db::timed;
+    pub use crate::{db::timed, pool::Source};
 }

@@ -8,11 +8,17 @@
 macro_rules! sql {
     ($ex:expr, $fetch:ident as $row:ty, pg: $pg:expr, lite: $lite:expr $(, $bind:expr)* $(,)?) => {
         match $ex {
-            $crate::Ex::Pg(connection) => {
-                $crate::private::timed($pg, $crate::sqlx::query_as::<_, $row>($pg)$(.bind($bind))*.$fetch(connection)).await
+            $crate::Ex::Pg(source) => {
+                $crate::private::timed($pg, async {
+                    let mut connection = $crate::private::Source::take(source).await?;
+                    $crate::sqlx::query_as::<_, $row>($pg)$(.bind($bind))*.$fetch(&mut *connection).await
+                }).await
             }
-            $crate::Ex::Sqlite(connection) => {
-                $crate::private::timed($lite, $crate::sqlx::query_as::<_, $row>($lite)$(.bind($bind))*.$fetch(connection)).await
+            $crate::Ex::Sqlite(source) => {
+                $crate::private::timed($lite, async {
+                    let mut connection = $crate::private::Source::take(source).await?;
+                    $crate::sqlx::query_as::<_, $row>($lite)$(.bind($bind))*.$fetch(&mut *connection).await
+                }).await
             }
         }
     };
@@ -26,13 +32,17 @@ macro_rules! sql {
 macro_rules! exec {
     ($ex:expr, pg: $pg:expr, lite: $lite:expr $(, $bind:expr)* $(,)?) => {
         match $ex {
-            $crate::Ex::Pg(connection) => {
-                $crate::private::timed($pg, $crate::sqlx::query($pg)$(.bind($bind))*.execute(connection)).await
-                    .map(|done| done.rows_affected())
+            $crate::Ex::Pg(source) => {
+                $crate::private::timed($pg, async {
+                    let mut connection = $crate::private::Source::take(source).await?;
+                    $crate::sqlx::query($pg)$(.bind($bind))*.execute(&mut *connection).await
+                }).await.map(|done| done.rows_affected())
             }
-            $crate::Ex::Sqlite(connection) => {
-                $crate::private::timed($lite, $crate::sqlx::query($lite)$(.bind($bind))*.execute(connection)).await
-                    .map(|done| done.rows_affected())
+            $crate::Ex::Sqlite(source) => {
+                $crate::private::timed($lite, async {
+                    let mut connection = $crate::private::Source::take(source).await?;
+                    $crate::sqlx::query($lite)$(.bind($bind))*.execute(&mut *connection).await
+                }).await.map(|done| done.rows_affected())
             }
         }
     };

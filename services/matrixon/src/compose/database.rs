@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use matrixon_runtime::{health::Health, metrics, shutdown::Shutdown};
-use matrixon_store::{Db, migrations};
+use matrixon_store::{Db, migrations, pool};
 
 /// How often the pool's gauges are written.
 const POOL_EVERY: Duration = Duration::from_secs(5);
@@ -15,6 +15,7 @@ pub(crate) fn watch(db: &Db, health: &Health, service: &str, shutdown: &Shutdown
         let db = checked.clone();
         async move { db.ping().await.map_err(|error| error.to_string()) }
     });
+    pool::observe_waits(service);
     metrics::gauge("db_schema_version", "The schema version that this binary brings.", &["service"])
         .with_label_values(&[service])
         .set(migrations::latest());
