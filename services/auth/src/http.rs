@@ -25,7 +25,7 @@ fn account_routes() -> Routes<Auth> {
         .ruma(account::get_username_availability::handler, any())
         .ruma(account::check_registration_token_validity::handler, any().limit(LimitClass::Login))
         .ruma(account::change_password::handler, any().limit(LimitClass::Login))
-        .ruma(account::whoami::handler, any())
+        .ruma(account::whoami::handler, any().guests())
         .ruma(account::get_3pids::handler, any())
         .ruma(discovery::get_capabilities::handler, any())
 }
@@ -36,23 +36,23 @@ fn session_routes() -> Routes<Auth> {
         .ruma(session::get_login_types::handler, any())
         .ruma(session::login::handler, any().limit(LimitClass::Login))
         .ruma(session::refresh_token::handler, any())
-        .ruma(session::logout::handler, any())
-        .ruma(session::logout_all::handler, any())
+        .ruma(session::logout::handler, any().guests().even_locked())
+        .ruma(session::logout_all::handler, any().guests().even_locked())
 }
 
 fn user_routes() -> Routes<Auth> {
     let any = RouteOptions::any;
     Routes::new(Role::Auth)
-        .ruma(device::get_devices::handler, any())
-        .ruma(device::get_device::handler, any())
-        .ruma(device::update_device::handler, any())
+        .ruma(device::get_devices::handler, any().guests())
+        .ruma(device::get_device::handler, any().guests())
+        .ruma(device::update_device::handler, any().guests())
         .ruma(device::delete_device::handler, any())
         .ruma(device::delete_devices::handler, any())
         .ruma(profile::get_profile::handler, any())
         .ruma(profile::get_display_name::handler, any())
-        .ruma(profile::set_display_name::handler, any())
+        .ruma(profile::set_display_name::handler, any().guests().unless_suspended())
         .ruma(profile::get_avatar_url::handler, any())
-        .ruma(profile::set_avatar_url::handler, any())
+        .ruma(profile::set_avatar_url::handler, any().unless_suspended())
 }
 
 /// The body of an answer that ruma's types would not say well.

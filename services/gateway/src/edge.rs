@@ -212,6 +212,9 @@ impl Edge {
         let info = &exchange.route.info;
         let user = self.identify(info.auth, &head).await?;
         entry.set_requester(user.as_ref());
+        if let Some(user) = &user {
+            info.access.check(user.standing)?;
+        }
         let user_id = user.as_ref().map(|user| user.user_id.as_str());
         self.parts.limiter.check(info.limit, user_id, exchange.remote).await?;
         let body = if head.method == Method::GET || head.method == Method::HEAD {

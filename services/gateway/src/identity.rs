@@ -8,7 +8,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use matrixon_http::{MatrixError, UserAuth};
+use matrixon_http::{MatrixError, Standing, UserAuth};
 use matrixon_proto::auth::v1::{AuthenticateRequest, auth_client::AuthClient};
 use matrixon_rpc::Rpc;
 use matrixon_runtime::{
@@ -112,7 +112,13 @@ impl Identity {
             tracing::error!("the auth service named a malformed user id");
             MatrixError::internal()
         })?;
-        let user = UserAuth { user_id, device_id: answer.device_id.into(), admin: answer.admin, token_sha256 };
+        let user = UserAuth {
+            user_id,
+            device_id: answer.device_id.into(),
+            admin: answer.admin,
+            standing: Standing { guest: answer.guest, suspended: answer.suspended, locked: answer.locked },
+            token_sha256,
+        };
         self.0.sessions.insert(Session {
             user: user.clone(),
             expires_at_ms: (answer.expires_at_ms > 0).then_some(answer.expires_at_ms),

@@ -12,6 +12,10 @@ pub enum RoomError {
     /// The authorization rules, or the requester's place in the room, do not allow it.
     #[error("{0}")]
     Forbidden(String),
+    #[error("a suspended account may not do this")]
+    Suspended,
+    #[error("guests may not join this room")]
+    NoGuests,
     #[error("this server does not know the room")]
     UnknownRoom,
     #[error("{0}")]
@@ -95,6 +99,8 @@ impl From<RoomError> for MatrixError {
         let message = error.to_string();
         match error {
             RoomError::Forbidden(_) | RoomError::CannotAuthoriseJoin => Self::forbidden(message),
+            RoomError::Suspended => Self::user_suspended(),
+            RoomError::NoGuests => Self::guest_access_forbidden(message),
             RoomError::UnknownRoom | RoomError::NotFound(_) | RoomError::OtherServer(_) => Self::not_found(message),
             RoomError::BadJson(_) => Self::bad_json(message),
             RoomError::InvalidParam(_) => Self::invalid_param(message),

@@ -14,6 +14,8 @@ pub(crate) async fn authenticate(auth: &Auth, request: AuthenticateRequest) -> R
         admin: holder.admin,
         expires_at_ms: holder.expires_ts.unwrap_or(0),
         revocations_position: holder.position,
-        guest: false,
+        guest: holder.guest,
+        suspended: holder.suspended,
+        locked: holder.locked,
     })
 }

@@ -4,17 +4,33 @@ use matrixon_store::{Db, StoreError, Tx, exec, from_row, sql, streams::Stream};
 
 /// A token's holder, and the position of the `revocations` stream as of the same moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "columns of `users`, each a fact of its own")]
 pub(crate) struct Holder {
     pub position: i64,
     pub user_id: String,
     pub admin: bool,
     pub deactivated: bool,
+    pub guest: bool,
+    pub suspended: bool,
+    pub locked: bool,
     pub device: i64,
     pub device_id: String,
     pub expires_ts: Option<i64>,
     pub replaces: Option<i64>,
 }
-from_row!(Holder { position, user_id, admin, deactivated, device, device_id, expires_ts, replaces });
+from_row!(Holder {
+    position,
+    user_id,
+    admin,
+    deactivated,
+    guest,
+    suspended,
+    locked,
+    device,
+    device_id,
+    expires_ts,
+    replaces
+});
 
 #[derive(Clone, Debug)]
 pub(crate) struct NewAccessToken<'a> {
@@ -32,7 +48,7 @@ pub(crate) async fn find_holder(db: &Db, token_sha256: &[u8]) -> Result<Option<H
         db.read(),
         fetch_optional as Holder,
         "select (select position from stream_positions where stream = $2) as position,
-                u.user_id, u.admin, u.deactivated, d.id as device, d.device_id, t.expires_ts, t.replaces
+                u.user_id, u.admin, u.deactivated, u.guest, u.suspended, u.locked, d.id as device, d.device_id, t.expires_ts, t.replaces
          from access_tokens t join devices d on d.id = t.device join users u on u.id = d.account
          where t.token_sha256 = $1",
         token_sha256,

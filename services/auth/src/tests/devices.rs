@@ -88,6 +88,7 @@ async fn log_outs_may_be_repeated() {
             user_id: holder.user_id.try_into().unwrap(),
             device_id: holder.device_id.into(),
             admin: false,
+            standing: matrixon_http::Standing::default(),
             token_sha256: [0; 32],
         };
         server.forward(Method::POST, "/v3/logout", Some(user.clone()), Vec::new(), "retry").await.ok();

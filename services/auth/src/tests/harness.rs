@@ -13,7 +13,7 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use matrixon_bus::Bus;
 use matrixon_cache::Cache;
-use matrixon_http::{Assertion, MatrixError, Signer, UserAuth, Verifier, header::IDENTITY};
+use matrixon_http::{Assertion, MatrixError, Signer, Standing, UserAuth, Verifier, header::IDENTITY};
 use matrixon_proto::auth::v1::{
     AuthenticateRequest, AuthenticateResponse, ListRevocationsRequest, ListRevocationsResponse, auth_client::AuthClient,
 };
@@ -178,6 +178,7 @@ impl Harness {
                     user_id: holder.user_id.try_into().unwrap(),
                     device_id: holder.device_id.into(),
                     admin: holder.admin,
+                    standing: Standing { guest: holder.guest, suspended: holder.suspended, locked: holder.locked },
                     token_sha256: hash_token(token),
                 }),
                 Err(error) => {

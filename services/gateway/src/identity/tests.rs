@@ -10,6 +10,7 @@ fn session(user: u8, device: u8, token: u8, position: i64) -> Session {
             user_id: format!("@u{user}:x").try_into().unwrap(),
             device_id: format!("D{device}").into(),
             admin: false,
+            standing: Standing::default(),
             token_sha256: [token; 32],
         },
         expires_at_ms: None,

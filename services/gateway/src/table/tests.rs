@@ -1,4 +1,4 @@
-use matrixon_http::{AuthKind, LimitClass};
+use matrixon_http::{Access, AuthKind, LimitClass};
 use matrixon_runtime::role::Role;
 use proptest::prelude::*;
 
@@ -10,6 +10,7 @@ fn route(method: Method, path: &str, affinity: Affinity) -> RouteInfo {
         path: path.to_owned(),
         role: Role::Room,
         auth: AuthKind::User,
+        access: Access::default(),
         affinity,
         limit: LimitClass::None,
         kind: RouteKind::Short,

@@ -15,7 +15,7 @@ use matrixon_runtime::{clock::Clock, config::ClusterConfig};
 use prost::Message;
 use sha2::Sha256;
 
-use crate::auth::UserAuth;
+use crate::{access::Standing, auth::UserAuth};
 
 /// How long an assertion is good for, beyond the request's deadline.
 pub const LIFETIME_MS: i64 = 30_000;
@@ -64,6 +64,9 @@ struct Claims {
     idempotency_key: String,
     #[prost(int64, tag = "8")]
     expires_ms: i64,
+    /// Bits of [`Standing`].
+    #[prost(uint32, tag = "9")]
+    standing: u32,
 }
 
 /// Makes assertions (the gateway).
@@ -150,6 +153,7 @@ impl From<&Assertion> for Claims {
             user.user_id.as_str().clone_into(&mut claims.user_id);
             user.device_id.as_str().clone_into(&mut claims.device_id);
             claims.admin = user.admin;
+            claims.standing = user.standing.to_bits();
             claims.token_sha256 = user.token_sha256.to_vec();
         }
         claims
@@ -175,6 +179,7 @@ impl TryFrom<Claims> for Assertion {
                 user_id: claims.user_id.try_into().map_err(|_| AssertionError::Malformed)?,
                 device_id: claims.device_id.into(),
                 admin: claims.admin,
+                standing: Standing::from_bits(claims.standing),
                 token_sha256: claims.token_sha256.try_into().map_err(|_| AssertionError::Malformed)?,
             })
         };

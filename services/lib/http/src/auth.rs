@@ -2,7 +2,7 @@
 
 use ruma::{OwnedDeviceId, OwnedUserId};
 
-use crate::{assertion::Assertion, error::MatrixError, route::AuthKind};
+use crate::{access::Standing, assertion::Assertion, error::MatrixError, route::AuthKind};
 
 /// What a handler demands of the requester; the route's [`AuthKind`] follows from the type.
 pub trait Auth: Sized + Send + 'static {
@@ -18,6 +18,8 @@ pub struct UserAuth {
     pub user_id: OwnedUserId,
     pub device_id: OwnedDeviceId,
     pub admin: bool,
+    /// Handlers ask it where the route alone cannot tell: a suspended user may redact own events only.
+    pub standing: Standing,
     /// Names the session without giving it away.
     pub token_sha256: [u8; 32],
 }

@@ -14,6 +14,7 @@
 //! ([`assertion`]) that only a process with the cluster secret can make.
 #![forbid(unsafe_code)]
 
+mod access;
 pub mod assertion;
 pub mod auth;
 pub mod error;
@@ -24,6 +25,7 @@ mod routes;
 pub mod strict;
 
 pub use self::{
+    access::{Access, Standing},
     assertion::{Assertion, Signer, Verifier},
     auth::{Auth, NoAuth, OptionalAuth, UserAuth},
     error::MatrixError,

@@ -3,6 +3,8 @@
 use http::Method;
 use matrixon_runtime::role::Role;
 
+use crate::access::Access;
+
 /// Which replica should get a request, for its caches' sake; correctness never depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Affinity {
@@ -91,6 +93,7 @@ pub struct RouteInfo {
     pub path: String,
     pub role: Role,
     pub auth: AuthKind,
+    pub access: Access,
     pub affinity: Affinity,
     pub limit: LimitClass,
     pub kind: RouteKind,
@@ -112,6 +115,7 @@ pub(crate) enum BodyKind {
 /// What a registration says beyond the handler: affinity, limits, kind.
 #[derive(Clone, Debug)]
 pub struct RouteOptions {
+    pub(crate) access: Access,
     pub(crate) affinity: Affinity,
     pub(crate) limit: Option<LimitClass>,
     pub(crate) kind: RouteKind,
@@ -127,6 +131,7 @@ impl RouteOptions {
     /// No affinity.
     pub fn any() -> Self {
         Self {
+            access: Access::default(),
             affinity: Affinity::None,
             limit: None,
             kind: RouteKind::Short,
@@ -149,6 +154,27 @@ impl RouteOptions {
     #[must_use]
     pub fn affinity(mut self, affinity: Affinity) -> Self {
         self.affinity = affinity;
+        self
+    }
+
+    /// Guests may call it; by default they are refused with `M_GUEST_ACCESS_FORBIDDEN`.
+    #[must_use]
+    pub fn guests(mut self) -> Self {
+        self.access.guests = true;
+        self
+    }
+
+    /// Suspended accounts are refused with `M_USER_SUSPENDED`; by default they may call it.
+    #[must_use]
+    pub fn unless_suspended(mut self) -> Self {
+        self.access.suspended = false;
+        self
+    }
+
+    /// Locked accounts may call it: logging out, nothing else.
+    #[must_use]
+    pub fn even_locked(mut self) -> Self {
+        self.access.locked = true;
         self
     }
 

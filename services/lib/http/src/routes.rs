@@ -125,6 +125,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                 path: (*path).to_owned(),
                 role: self.role,
                 auth: A::KIND,
+                access: options.access,
                 affinity: affinity_on(options.affinity, path),
                 limit,
                 kind: options.kind,

@@ -34,13 +34,19 @@ fn writing() -> Routes<Room> {
     Routes::new(Role::Room)
         .ruma(
             room::create_room::handler,
-            RouteOptions::any().limit(LimitClass::CreateRoom).body_limit(CREATE_ROOM_BODY).allow_nul(),
+            RouteOptions::any()
+                .limit(LimitClass::CreateRoom)
+                .body_limit(CREATE_ROOM_BODY)
+                .allow_nul()
+                .unless_suspended(),
         )
-        .ruma(message::send_message_event::handler, send().allow_nul())
+        .ruma(message::send_message_event::handler, send().allow_nul().guests())
         .ruma(
             state::send_state_event::handler,
             send()
                 .allow_nul()
+                .guests()
+                .unless_suspended()
                 .alias("/_matrix/client/r0/rooms/{room_id}/state/{event_type}")
                 .alias("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
                 .alias("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
@@ -51,14 +57,17 @@ fn writing() -> Routes<Room> {
 
 fn memberships() -> Routes<Room> {
     Routes::new(Role::Room)
-        .ruma(membership::join_room_by_id::handler, RouteOptions::room().limit(LimitClass::Join))
-        .ruma(membership::join_room_by_id_or_alias::handler, named(LimitClass::Join))
-        .ruma(knock::knock_room::handler, named(LimitClass::Join))
-        .ruma(membership::invite_user::handler, RouteOptions::room().limit(LimitClass::Invite))
-        .ruma(membership::leave_room::handler, RouteOptions::room())
-        .ruma(membership::kick_user::handler, RouteOptions::room())
-        .ruma(membership::ban_user::handler, RouteOptions::room())
-        .ruma(membership::unban_user::handler, RouteOptions::room())
+        .ruma(
+            membership::join_room_by_id::handler,
+            RouteOptions::room().limit(LimitClass::Join).guests().unless_suspended(),
+        )
+        .ruma(membership::join_room_by_id_or_alias::handler, named(LimitClass::Join).guests().unless_suspended())
+        .ruma(knock::knock_room::handler, named(LimitClass::Join).unless_suspended())
+        .ruma(membership::invite_user::handler, RouteOptions::room().limit(LimitClass::Invite).unless_suspended())
+        .ruma(membership::leave_room::handler, RouteOptions::room().guests())
+        .ruma(membership::kick_user::handler, RouteOptions::room().unless_suspended())
+        .ruma(membership::ban_user::handler, RouteOptions::room().unless_suspended())
+        .ruma(membership::unban_user::handler, RouteOptions::room().unless_suspended())
         .ruma(membership::forget_room::handler, RouteOptions::room())
 }
 
@@ -66,15 +75,16 @@ fn reading() -> Routes<Room> {
     Routes::new(Role::Room)
         .ruma(membership::joined_rooms::handler, RouteOptions::user())
         .ruma(membership::joined_members::handler, RouteOptions::room())
-        .ruma(membership::get_member_events::handler, RouteOptions::room())
-        .ruma(message::get_message_events::handler, RouteOptions::room())
-        .ruma(context::get_context::handler, RouteOptions::room())
-        .ruma(room::get_room_event::handler, RouteOptions::room())
+        .ruma(membership::get_member_events::handler, RouteOptions::room().guests())
+        .ruma(message::get_message_events::handler, RouteOptions::room().guests())
+        .ruma(context::get_context::handler, RouteOptions::room().guests())
+        .ruma(room::get_room_event::handler, RouteOptions::room().guests())
         .ruma(room::aliases::handler, RouteOptions::room())
-        .ruma(state::get_state_events::handler, RouteOptions::room())
+        .ruma(state::get_state_events::handler, RouteOptions::room().guests())
         .ruma(
             state::get_state_event_for_key::handler,
             RouteOptions::room()
+                .guests()
                 .alias("/_matrix/client/r0/rooms/{room_id}/state/{event_type}")
                 .alias("/_matrix/client/r0/rooms/{room_id}/state/{event_type}/")
                 .alias("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
@@ -84,11 +94,11 @@ fn reading() -> Routes<Room> {
 
 fn directories() -> Routes<Room> {
     Routes::new(Role::Room)
-        .ruma(alias::create_alias::handler, RouteOptions::any())
-        .ruma(alias::delete_alias::handler, RouteOptions::any())
+        .ruma(alias::create_alias::handler, RouteOptions::any().unless_suspended())
+        .ruma(alias::delete_alias::handler, RouteOptions::any().unless_suspended())
         .ruma(alias::get_alias::handler, RouteOptions::any())
         .ruma(directory::get_room_visibility::handler, RouteOptions::room())
-        .ruma(directory::set_room_visibility::handler, RouteOptions::room())
+        .ruma(directory::set_room_visibility::handler, RouteOptions::room().unless_suspended())
         .ruma(directory::get_public_rooms::handler, RouteOptions::any())
         .ruma(directory::get_public_rooms_filtered::handler, RouteOptions::any())
 }

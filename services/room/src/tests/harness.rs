@@ -165,5 +165,11 @@ pub(crate) fn user(name: &str) -> OwnedUserId {
 }
 
 fn auth(name: &str) -> UserAuth {
-    UserAuth { user_id: user(name), device_id: "DEVICE".into(), admin: false, token_sha256: [0; 32] }
+    UserAuth {
+        user_id: user(name),
+        device_id: "DEVICE".into(),
+        admin: false,
+        standing: matrixon_http::Standing::default(),
+        token_sha256: [0; 32],
+    }
 }

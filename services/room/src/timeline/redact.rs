@@ -1,5 +1,6 @@
 //! Redaction: the event stays, its content goes.
 
+use matrixon_http::Standing;
 use matrixon_matrix::{NewEvent, redact};
 use matrixon_rooms::{EventRow, events};
 use matrixon_store::StoreError;
@@ -14,16 +15,21 @@ use crate::{
     store::append::{Dedupe, Redaction},
 };
 
-/// `M_NOT_FOUND` ← unknown event · `M_FORBIDDEN` ← not one's own event and no power to redact others'
+/// `M_NOT_FOUND` ← unknown event · `M_FORBIDDEN` ← not one's own event and no power to redact others' · `M_USER_SUSPENDED` ← a
+/// suspended account, and not its own event
 pub(crate) async fn redact_event(
     room: &Room,
     room_id: &RoomId,
     event: NewEvent,
     dedupe: Dedupe,
+    standing: Standing,
 ) -> Result<OwnedEventId, RoomError> {
     let target_id = event.redacts.clone().ok_or_else(|| RoomError::Internal("a redaction of nothing".to_owned()))?;
     let head = Head::load(&room.db, room_id).await?;
     let target = find_target(room, &head, &target_id).await?;
+    if standing.suspended && target.sender != event.sender {
+        return Err(RoomError::Suspended);
+    }
     let json = redact::redact_client_json(head.version, &target.json)
         .map_err(|error| RoomError::from(StoreError::inconsistent("events", error.to_string())))?;
     let redaction = Redaction { event_id: target.event_id.clone(), json, is_state: target.state_key.is_some() };

@@ -1,6 +1,6 @@
 //! Messages and state events.
 
-use matrixon_http::{RequestMeta, UserAuth};
+use matrixon_http::{RequestMeta, Standing, UserAuth};
 use matrixon_matrix::{NewEvent, canonical, power_levels};
 use matrixon_rooms::{
     events::{content_of, redaction_txn_id},
@@ -56,15 +56,20 @@ pub(crate) fn dedupe_by_request(auth: &UserAuth, meta: &RequestMeta) -> Dedupe {
 }
 
 /// `M_FORBIDDEN` ← the rules reject · `M_BAD_JSON` ← content that is no canonical JSON · `M_TOO_LARGE` ← over 65,535 bytes
+/// `M_USER_SUSPENDED` ← a suspended account, except that it may redact its own events
 pub(crate) async fn send_message(
     room: &Room,
     room_id: &RoomId,
     event: NewEvent,
     dedupe: Dedupe,
+    standing: Standing,
 ) -> Result<OwnedEventId, RoomError> {
     canonical::check_names(&event.event_type, None)?;
     if event.event_type == "m.room.redaction" {
-        return redact_event(room, room_id, redaction_of(event)?, dedupe).await;
+        return redact_event(room, room_id, redaction_of(event)?, dedupe, standing).await;
+    }
+    if standing.suspended {
+        return Err(RoomError::Suspended);
     }
     append(room, room_id, &Draft { event, dedupe, redaction: None, precheck: Precheck::None }).await
 }

@@ -20,10 +20,10 @@ pub(crate) fn routes() -> Routes<Sync> {
     // content is stored as JSON text, in which NUL is an escape
     let content = || RouteOptions::user().allow_nul().body_limit(64 * 1024);
     let typing = |routes: Routes<Sync>, path| {
-        routes.raw(Method::PUT, path, typing::create_typing_event::handler, RouteOptions::user())
+        routes.raw(Method::PUT, path, typing::create_typing_event::handler, RouteOptions::user().unless_suspended())
     };
     let routes = Routes::new(Role::Sync)
-        .ruma(sync::sync_events::handler, RouteOptions::user().long_poll().limit(LimitClass::None))
+        .ruma(sync::sync_events::handler, RouteOptions::user().long_poll().limit(LimitClass::None).guests())
         .ruma(filter::create_filter::handler, content())
         .ruma(filter::get_filter::handler, read())
         .ruma(account_data::get_global_account_data::handler, read())

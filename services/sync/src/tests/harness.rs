@@ -174,6 +174,7 @@ impl Client {
             user_id: self.user_id.as_str().try_into().unwrap(),
             device_id: self.device_id.as_str().into(),
             admin: false,
+            standing: matrixon_http::Standing::default(),
             token_sha256: [0; 32],
         };
         let assertion = Assertion {

@@ -8,6 +8,7 @@ fn assertion() -> Assertion {
             user_id: "@alice:example.org".try_into().unwrap(),
             device_id: "DEVICE".into(),
             admin: true,
+            standing: Standing { suspended: true, ..Standing::default() },
             token_sha256: [7; 32],
         }),
         remote_addr: Some("2001:db8::1".parse().unwrap()),

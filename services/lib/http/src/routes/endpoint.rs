@@ -17,6 +17,7 @@ use matrixon_runtime::{
 use tracing::Instrument as _;
 
 use crate::{
+    access::Access,
     assertion::{Assertion, Verifier},
     error::MatrixError,
     header,
@@ -29,6 +30,7 @@ pub(super) type Run<S> = Box<dyn Fn(S, Incoming) -> BoxFuture<'static, Result<Re
 
 pub(super) struct Endpoint<S> {
     route: String,
+    access: Access,
     body: BodyKind,
     /// Bodies of PUT say what to put; those of POST may be left out by old clients.
     body_required: bool,
@@ -47,6 +49,7 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
         };
         Self {
             route: info.path.clone(),
+            access: info.access,
             body: if info.method == Method::GET { BodyKind::Bytes } else { body },
             body_required: info.method == Method::PUT,
             body_limit: info.body_limit,
@@ -83,6 +86,9 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
     }
 
     async fn handle(&self, state: S, assertion: Assertion, mut request: Request) -> Result<Response, MatrixError> {
+        if let Some(user) = &assertion.user {
+            self.access.check(user.standing)?;
+        }
         let path_args = self.path_args(&mut request).await?;
         strict::check_query(request.uri().query())?;
         let (parts, body) = request.into_parts();

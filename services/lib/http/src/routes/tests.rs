@@ -7,7 +7,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{Assertion, AuthKind, NoAuth, OptionalAuth, RawJson, RouteKind, Signer, UserAuth, header};
+use crate::{Assertion, AuthKind, NoAuth, OptionalAuth, RawJson, RouteKind, Signer, Standing, UserAuth, header};
 
 async fn whoami(
     State(name): State<&'static str>,
@@ -64,6 +64,7 @@ fn identity(user: bool) -> http::HeaderValue {
         user_id: "@alice:example.org".try_into().unwrap(),
         device_id: "DEVICE".into(),
         admin: false,
+        standing: Standing::default(),
         token_sha256: [0; 32],
     });
     Signer::new(b"secret").sign(&Assertion { user, expires_ms: 30_000, ..Assertion::default() })

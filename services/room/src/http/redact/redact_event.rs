@@ -1,6 +1,7 @@
 //! `PUT /_matrix/client/*/rooms/{roomId}/redact/{eventId}/{txnId}`
 //! <https://spec.matrix.org/v1.19/client-server-api/#put_matrixclientv3roomsroomidredacteventidtxnid>
-//! Errors: `M_FORBIDDEN` ← neither one's own event nor the power to redact others' · `M_NOT_FOUND` ← unknown event or room
+//! Errors: `M_FORBIDDEN` ← neither one's own event nor the power to redact others' · `M_NOT_FOUND` ← unknown event or room ·
+//! `M_USER_SUSPENDED` ← a suspended account, and not its own event
 
 use axum::extract::State;
 use matrixon_http::{Matrix, UserAuth};
@@ -19,6 +20,7 @@ pub(crate) async fn handler(
     Matrix { req, auth, .. }: Matrix<Request, UserAuth>,
 ) -> Result<Response, RoomError> {
     let dedupe = dedupe_redaction(&auth, &req.event_id, req.txn_id.as_str())?;
+    let standing = auth.standing;
     let event = NewEvent::redaction(auth.user_id, req.event_id, req.reason);
-    redact::redact_event(&room, &req.room_id, event, dedupe).await.map(Response::new)
+    redact::redact_event(&room, &req.room_id, event, dedupe, standing).await.map(Response::new)
 }
