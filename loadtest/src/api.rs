@@ -51,7 +51,7 @@ pub(crate) fn encode(id: &str) -> String {
 impl User {
     /// Registers on the `index`-th gateway (modulo their number) and stays there.
     pub(crate) async fn register(target: &Target, index: usize) -> anyhow::Result<Self> {
-        let mut client = Client::new(&target.addresses[index % target.addresses.len()]);
+        let mut client = Client::new(&target.addresses, index);
         let body = json!({ "username": unique(), "password": PASSWORD, "auth": { "type": "m.login.dummy" } });
         let answer = client.json(Method::POST, "/_matrix/client/v3/register", &body).await?;
         client.set_token(&text(&answer, "access_token")?);
@@ -82,6 +82,11 @@ impl User {
     /// Sends a text message and returns its event id.
     pub(crate) async fn send(&mut self, room_id: &str, body: &str) -> anyhow::Result<String> {
         self.txn += 1;
+        self.send_again(room_id, body).await
+    }
+
+    /// The same with the transaction id of the last one.
+    pub(crate) async fn send_again(&mut self, room_id: &str, body: &str) -> anyhow::Result<String> {
         let path = format!(
             "/_matrix/client/v3/rooms/{}/send/m.room.message/{}-{}",
             encode(room_id),

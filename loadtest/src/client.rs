@@ -1,6 +1,6 @@
 //! One user's keep-alive HTTP/1.1 connection to one gateway: as little work for the load generator as can be.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -14,14 +14,31 @@ use tokio::{net::TcpStream, time::timeout};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 
 pub(crate) struct Client {
-    address: String,
+    addresses: Arc<[String]>,
+    current: usize,
     connection: Option<SendRequest<Full<Bytes>>>,
     authorization: Option<String>,
 }
 
 impl Client {
-    pub(crate) fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), connection: None, authorization: None }
+    /// Talks to the `index`-th of these gateways (modulo their number).
+    pub(crate) fn new(addresses: &Arc<[String]>, index: usize) -> Self {
+        let current = index % addresses.len();
+        Self { addresses: addresses.clone(), current, connection: None, authorization: None }
+    }
+
+    /// Goes on with the next gateway, as a proxy in front of them would.
+    pub(crate) fn rotate(&mut self) {
+        self.current = (self.current + 1) % self.addresses.len();
+        self.reconnect();
+    }
+
+    pub(crate) fn reconnect(&mut self) {
+        self.connection = None;
+    }
+
+    fn address(&self) -> &str {
+        &self.addresses[self.current]
     }
 
     pub(crate) fn set_token(&mut self, token: &str) {
@@ -44,13 +61,13 @@ impl Client {
             }
             Err(_) => {
                 self.connection = None;
-                bail!("no answer from {} within {REQUEST_TIMEOUT:?}: {path}", self.address)
+                bail!("no answer from {} within {REQUEST_TIMEOUT:?}: {path}", self.address())
             }
         }
     }
 
     async fn exchange(&mut self, method: Method, path: &str, body: Bytes) -> anyhow::Result<(StatusCode, Bytes)> {
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.address);
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, self.address());
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -71,7 +88,7 @@ impl Client {
             None => false,
         };
         if !usable {
-            let stream = TcpStream::connect(&self.address).await.with_context(|| self.address.clone())?;
+            let stream = TcpStream::connect(self.address()).await.with_context(|| self.address().to_owned())?;
             stream.set_nodelay(true)?;
             let (mut sender, driver) = handshake(TokioIo::new(stream)).await?;
             tokio::spawn(driver);

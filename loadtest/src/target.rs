@@ -1,6 +1,9 @@
 //! The server under load: its client URLs, and the processes whose CPU and memory count.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
@@ -22,8 +25,10 @@ pub(crate) struct TargetArgs {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     /// `127.0.0.1:PORT`
-    pub(crate) addresses: Vec<String>,
+    pub(crate) addresses: Arc<[String]>,
     pub(crate) pids: Vec<u32>,
+    /// Directory of the development cluster, if it is one.
+    pub(crate) directory: Option<PathBuf>,
 }
 
 impl TargetArgs {
@@ -49,7 +54,8 @@ impl TargetArgs {
         for name in ["postgres", "redis", "nats"] {
             add(&cluster[name]);
         }
-        Target::new(&urls, pids)
+        let directory = path.parent().map(Path::to_owned);
+        Ok(Target { directory, ..Target::new(&urls, pids)? })
     }
 }
 
@@ -64,6 +70,6 @@ impl Target {
             }
             addresses.push(format!("{host}:{}", uri.port_u16().unwrap_or(80)));
         }
-        Ok(Self { addresses, pids })
+        Ok(Self { addresses: addresses.into(), pids, directory: None })
     }
 }

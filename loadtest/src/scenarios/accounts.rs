@@ -26,7 +26,7 @@ pub(crate) async fn login(target: &Target, args: &Args) -> anyhow::Result<Report
     let until = Instant::now() + Duration::from_secs(args.seconds);
     let stopwatch = Stopwatch::start(&target.pids);
     let tasks = users.into_iter().enumerate().map(|(index, user)| {
-        let mut client = Client::new(&target.addresses[index % target.addresses.len()]);
+        let mut client = Client::new(&target.addresses, index);
         tokio::spawn(async move {
             let body = json!({
                 "type": "m.login.password",
