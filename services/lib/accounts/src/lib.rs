@@ -2,4 +2,6 @@
 //! the services that need them on a hot path. Read-only SQL over tables that `services/auth` alone writes.
 #![forbid(unsafe_code)]
 
+pub mod device_lists;
 pub mod devices;
+pub mod one_time_keys;
