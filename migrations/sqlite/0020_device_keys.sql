@@ -41,3 +41,11 @@ create table claimed_keys (
 );
 create index claimed_keys_request on claimed_keys (request);
 create index claimed_keys_created on claimed_keys (created_ts);
+
+-- MSC3814: a device that receives while none of its owner's is there. At most one an account.
+create table dehydrated_devices (
+    account     integer primary key references users (id) on delete cascade,
+    device      integer not null references devices (id) on delete cascade,
+    device_data text   not null -- JSON, encrypted by the client
+);
+create index dehydrated_devices_device on dehydrated_devices (device);

@@ -1,17 +1,18 @@
 //! What the command line does with accounts, on the database itself.
 
 use matrixon_runtime::{clock::Clock, random};
-use matrixon_store::{Db, streams::Stream};
+use matrixon_store::Db;
 use ruma::{OwnedUserId, ServerName};
 
 use crate::{
     accounts::{localpart, password::Passwords},
     config::Config,
     error::AuthError,
+    outbox::{self, Outbox},
+    sessions::end::end_all,
     store::{
-        devices,
+        one_time_keys,
         registration_tokens::{self, RegistrationToken},
-        revocations::{self, RevocationRow},
         users::{self, NewUser},
     },
 };
@@ -70,21 +71,12 @@ pub async fn reset_password(
     if !users::update_password_hash(&mut tx, user_id.as_str(), &hash).await? {
         return Err(unknown());
     }
-    let mut ended = Vec::new();
+    let mut outbox = Outbox::default();
     if logout_devices {
-        ended = devices::delete_devices_except(&mut tx, user_id.as_str(), None).await?;
+        end_all(&mut tx, &mut outbox, &user_id).await?;
     }
-    if !ended.is_empty() {
-        // no bell: gateways read the stream itself every second
-        let position = tx.advance(Stream::REVOCATIONS, 1).await?;
-        let row = RevocationRow {
-            position,
-            user_id: user_id.to_string(),
-            device_id: String::new(),
-            token_sha256: Vec::new(),
-        };
-        revocations::insert_revocation(&mut tx, &row, Clock::system().now_ms()).await?;
-    }
+    // no bell: gateways and sync read the streams themselves
+    drop(outbox::append(&mut tx, &outbox, Clock::system().now_ms()).await?);
     tx.commit().await?;
     Ok(user_id)
 }
@@ -123,6 +115,29 @@ pub async fn create_registration_token(db: &Db, new: CreateRegistrationToken) ->
 
 pub async fn list_registration_tokens(db: &Db) -> Result<Vec<RegistrationToken>, AuthError> {
     Ok(registration_tokens::list_tokens(db).await?)
+}
+
+/// What [`after_restore`] took back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Invalidated {
+    pub one_time_keys: u64,
+    pub fallback_keys: u64,
+}
+
+/// To be called once after the database was restored from an older copy, before services start: one-time keys that may
+/// have been given out since are deleted, so that none is given twice, and fallback keys count as used, so that clients
+/// replace them. Clients see that and upload new ones. Harmless when repeated.
+pub async fn after_restore(db: &Db) -> Result<Invalidated, AuthError> {
+    const BATCH: i64 = 5_000;
+    let mut all = Invalidated::default();
+    loop {
+        let (one_time_keys, fallback_keys) = one_time_keys::invalidate_batch(db, BATCH).await?;
+        all.one_time_keys += one_time_keys;
+        all.fallback_keys += fallback_keys;
+        if one_time_keys == 0 && fallback_keys == 0 {
+            return Ok(all);
+        }
+    }
 }
 
 /// False: there was none.

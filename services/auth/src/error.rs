@@ -41,6 +41,14 @@ pub enum AuthError {
     #[error("{0}")]
     MissingParam(&'static str),
     #[error("{0}")]
+    BadJson(String),
+    #[error("{0}")]
+    InvalidSignature(String),
+    #[error("{0}")]
+    NotFound(&'static str),
+    #[error("this is not the current version of the backup")]
+    WrongRoomKeysVersion { current: String },
+    #[error("{0}")]
     TooLarge(&'static str),
     #[error("user-interactive authentication is needed")]
     Challenge(Box<Challenge>),
@@ -70,8 +78,14 @@ impl From<AuthError> for MatrixError {
             AuthError::WeakPassword(_) => Self::weak_password(message),
             AuthError::UnknownLoginType => Self::unknown(StatusCode::BAD_REQUEST, message),
             AuthError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
-            AuthError::UnknownDevice | AuthError::UnknownProfile | AuthError::UnknownUser(_) => {
-                Self::not_found(message)
+            AuthError::UnknownDevice
+            | AuthError::UnknownProfile
+            | AuthError::UnknownUser(_)
+            | AuthError::NotFound(_) => Self::not_found(message),
+            AuthError::BadJson(_) => Self::bad_json(message),
+            AuthError::InvalidSignature(_) => Self::new(StatusCode::BAD_REQUEST, "M_INVALID_SIGNATURE", message),
+            AuthError::WrongRoomKeysVersion { current } => {
+                Self::new(StatusCode::FORBIDDEN, "M_WRONG_ROOM_KEYS_VERSION", message).with("current_version", current)
             }
             AuthError::InvalidParam(_) => Self::invalid_param(message),
             AuthError::MissingParam(_) => Self::missing_param(message),

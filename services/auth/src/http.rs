@@ -1,12 +1,15 @@
 //! The HTTP slice: one file an endpoint, named like ruma's modules.
 
 mod account;
+mod backup;
 mod device;
 mod discovery;
+mod keys;
 mod profile;
 mod session;
 
 use bytes::Bytes;
+use http::Method;
 use matrixon_http::{LimitClass, RouteOptions, Routes};
 use matrixon_runtime::role::Role;
 use serde::Serialize;
@@ -15,7 +18,12 @@ use crate::{error::AuthError, state::Auth};
 
 /// Every route of this service.
 pub(crate) fn routes() -> Routes<Auth> {
-    Routes::new(Role::Auth).merge(account_routes()).merge(session_routes()).merge(user_routes())
+    Routes::new(Role::Auth)
+        .merge(account_routes())
+        .merge(session_routes())
+        .merge(user_routes())
+        .merge(key_routes())
+        .merge(backup_routes())
 }
 
 fn account_routes() -> Routes<Auth> {
@@ -53,6 +61,48 @@ fn user_routes() -> Routes<Auth> {
         .ruma(profile::set_display_name::handler, any().guests().unless_suspended())
         .ruma(profile::get_avatar_url::handler, any())
         .ruma(profile::set_avatar_url::handler, any().unless_suspended())
+}
+
+/// An upload of as many keys as a device may have.
+const UPLOAD_BODY_LIMIT: usize = 4 << 20;
+/// A client that uploads 100,000 sessions in a few requests.
+const BACKUP_BODY_LIMIT: usize = 64 << 20;
+
+fn key_routes() -> Routes<Auth> {
+    const DEHYDRATED: &str = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device";
+    const EVENTS: &str = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device/{device_id}/events";
+    let any = RouteOptions::any;
+    let large = || any().body_limit(UPLOAD_BODY_LIMIT);
+    Routes::new(Role::Auth)
+        .ruma(keys::upload_keys::handler, large())
+        .ruma(keys::claim_keys::handler, large())
+        .ruma(keys::get_keys::handler, large().limit(LimitClass::Read))
+        .ruma(keys::upload_signing_keys::handler, any())
+        .ruma(keys::upload_signatures::handler, large())
+        .raw(Method::PUT, DEHYDRATED, keys::put_dehydrated_device::handler, large())
+        .raw(Method::GET, DEHYDRATED, keys::get_dehydrated_device::handler, any())
+        .raw(Method::DELETE, DEHYDRATED, keys::delete_dehydrated_device::handler, any())
+        .raw(Method::POST, EVENTS, keys::get_dehydrated_events::handler, any().limit(LimitClass::Read))
+}
+
+fn backup_routes() -> Routes<Auth> {
+    let any = RouteOptions::any;
+    let bulk = || any().body_limit(BACKUP_BODY_LIMIT);
+    Routes::new(Role::Auth)
+        .ruma(backup::create_backup_version::handler, any())
+        .ruma(backup::update_backup_version::handler, any())
+        .ruma(backup::delete_backup_version::handler, any())
+        .ruma(backup::get_backup_info::handler, any())
+        .ruma(backup::get_latest_backup_info::handler, any())
+        .ruma(backup::add_backup_keys::handler, bulk())
+        .ruma(backup::add_backup_keys_for_room::handler, bulk())
+        .ruma(backup::add_backup_keys_for_session::handler, any())
+        .ruma(backup::get_backup_keys::handler, any())
+        .ruma(backup::get_backup_keys_for_room::handler, any())
+        .ruma(backup::get_backup_keys_for_session::handler, any())
+        .ruma(backup::delete_backup_keys::handler, any())
+        .ruma(backup::delete_backup_keys_for_room::handler, any())
+        .ruma(backup::delete_backup_keys_for_session::handler, any())
 }
 
 /// The body of an answer that ruma's types would not say well.

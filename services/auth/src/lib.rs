@@ -7,10 +7,13 @@
 
 mod accounts;
 pub mod admin;
+mod backup;
 pub mod config;
 mod error;
 mod http;
+mod keys;
 mod metrics;
+mod outbox;
 mod rpc;
 mod sessions;
 mod state;

@@ -1,11 +1,11 @@
-//! Background work: sightings of devices are written, old revocations pruned.
+//! Background work: sightings of devices are written, old revocations, and what need not be kept of keys, pruned.
 
 use std::time::Duration;
 
 use matrixon_runtime::shutdown::Shutdown;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
-use crate::{sessions::revocations, state::Auth};
+use crate::{keys, sessions::revocations, state::Auth};
 
 const FLUSH_EVERY: Duration = Duration::from_mins(1);
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -19,7 +19,10 @@ pub(crate) async fn run(auth: Auth, shutdown: Shutdown) {
     loop {
         tokio::select! {
             _ = flush.tick() => flush_last_seen(&auth).await,
-            _ = prune.tick() => prune_revocations(&auth).await,
+            _ = prune.tick() => {
+                prune_revocations(&auth).await;
+                prune_keys(&auth).await;
+            }
             () = shutdown.wait_stopped() => break,
         }
     }
@@ -29,6 +32,14 @@ pub(crate) async fn run(auth: Auth, shutdown: Shutdown) {
 async fn flush_last_seen(auth: &Auth) {
     if let Err(error) = auth.last_seen.flush(&auth.db).await {
         tracing::warn!(%error, "when devices were last seen could not be written");
+    }
+}
+
+async fn prune_keys(auth: &Auth) {
+    match keys::prune::prune(auth).await {
+        Ok(0) => {}
+        Ok(pruned) => tracing::debug!(pruned, "old traces of keys pruned"),
+        Err(error) => tracing::warn!(%error, "old traces of keys could not be pruned"),
     }
 }
 

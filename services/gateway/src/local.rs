@@ -18,7 +18,7 @@ const VERSIONS: [&str; 19] = [
 ];
 
 /// Unstable features that clients ask for, each only once it is there.
-const UNSTABLE_FEATURES: [(&str, bool); 0] = [];
+const UNSTABLE_FEATURES: &[(&str, bool)] = &[("org.matrix.msc3814", true)];
 
 pub(crate) struct Documents {
     entries: Vec<Document>,

@@ -68,6 +68,8 @@ pub(crate) enum DatabaseCommand {
     Status,
     /// Show how many rows and bytes each table has
     Stats,
+    /// Take back one-time keys that may have been given out since the copy from which the database was restored
+    AfterRestore,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,9 +7,9 @@ use ruma::OwnedUserId;
 use super::localpart;
 use crate::{
     error::AuthError,
+    outbox::{self, Outbox},
     sessions::{
         login::owned_user_id,
-        revocations,
         start::{DeviceWish, Session, start_session},
     },
     state::Auth,
@@ -48,8 +48,9 @@ pub(crate) async fn create_account(
         }
         Some(device) => {
             let holder = (account, user_id.clone());
-            let (session, revoked) = start_session(auth, &mut tx, holder, device, meta).await?;
-            revocations::commit(auth, tx, revoked.into_iter().collect()).await?;
+            let mut outbox = Outbox::default();
+            let session = start_session(auth, &mut tx, &mut outbox, holder, device, meta).await?;
+            outbox::commit(auth, tx, outbox).await?;
             Ok((user_id, Some(session)))
         }
     }
@@ -114,9 +115,10 @@ async fn log_in_again(
 ) -> Result<(OwnedUserId, Option<Session>), AuthError> {
     let user_id = owned_user_id(user)?;
     let Some(device) = device else { return Ok((user_id, None)) };
-    let mut tx = auth.db.begin().await?;
-    let (session, revoked) = start_session(auth, &mut tx, (user.id, user_id.clone()), device, meta).await?;
-    revocations::commit(auth, tx, revoked.into_iter().collect()).await?;
+    let (mut tx, mut outbox) = (auth.db.begin().await?, Outbox::default());
+    let holder = (user.id, user_id.clone());
+    let session = start_session(auth, &mut tx, &mut outbox, holder, device, meta).await?;
+    outbox::commit(auth, tx, outbox).await?;
     Ok((user_id, Some(session)))
 }
 

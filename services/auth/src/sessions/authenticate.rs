@@ -2,12 +2,10 @@
 
 use matrixon_store::Tx;
 
-use super::{
-    revocations::{self, Revocation},
-    tokens::hash_token,
-};
+use super::{revocations::Revocation, tokens::hash_token};
 use crate::{
     error::AuthError,
+    outbox,
     state::Auth,
     store::{
         access_tokens::{self, Holder},
@@ -30,7 +28,7 @@ pub(crate) async fn authenticate(auth: &Auth, access_token: &str) -> Result<Hold
         let mut tx = auth.db.begin().await?;
         devices::lock_device(&mut tx, holder.device).await?;
         let revoked = end_generation(&mut tx, replaced, &holder.user_id, &holder.device_id).await?;
-        revocations::commit(auth, tx, revoked).await?;
+        outbox::commit(auth, tx, revoked.into()).await?;
     }
     auth.last_seen.note(holder.device, now_ms, None, None);
     Ok(holder)

@@ -1,8 +1,14 @@
 //! Devices as their owner sees them.
 
+use ruma::UserId;
 use serde::Serialize;
 
-use crate::store::devices::DeviceRow;
+use crate::{
+    error::AuthError,
+    outbox::{self, Outbox},
+    state::Auth,
+    store::devices::{self, DeviceRow},
+};
 
 /// A device in answers; what is unknown is left out, never `null`.
 #[derive(Clone, Debug, Serialize)]
@@ -35,4 +41,15 @@ impl DevicesAnswer {
     pub(crate) fn new(rows: Vec<DeviceRow>) -> Self {
         Self { devices: rows.into_iter().map(DeviceAnswer::from).collect() }
     }
+}
+
+/// Gives a device another name, which others see too. False: no such device.
+pub(crate) async fn rename(auth: &Auth, user_id: &UserId, device_id: &str, name: &str) -> Result<bool, AuthError> {
+    let (mut tx, mut outbox) = (auth.db.begin().await?, Outbox::default());
+    let found = devices::update_display_name(&mut tx, user_id.as_str(), device_id, Some(name)).await?;
+    if found {
+        outbox.device_changed(user_id, device_id);
+    }
+    outbox::commit(auth, tx, outbox).await?;
+    Ok(found)
 }

@@ -3,14 +3,12 @@
 use matrixon_http::RequestMeta;
 use ruma::OwnedUserId;
 
-use super::{
-    revocations,
-    start::{DeviceWish, Session, start_session},
-};
+use super::start::{DeviceWish, Session, start_session};
 use crate::{
     accounts::{localpart, password::Verdict},
     error::AuthError,
     metrics,
+    outbox::{self, Outbox},
     state::Auth,
     store::users::{self, UserRow},
 };
@@ -26,10 +24,10 @@ pub(crate) async fn login(
 ) -> Result<Session, AuthError> {
     wish.check()?;
     let user = check_password(auth, name, password).await.inspect_err(metrics::count_login_failure)?;
-    let mut tx = auth.db.begin().await?;
+    let (mut tx, mut outbox) = (auth.db.begin().await?, Outbox::default());
     let user_id = owned_user_id(&user)?;
-    let (session, revoked) = start_session(auth, &mut tx, (user.id, user_id), wish, meta).await?;
-    revocations::commit(auth, tx, revoked.into_iter().collect()).await?;
+    let session = start_session(auth, &mut tx, &mut outbox, (user.id, user_id), wish, meta).await?;
+    outbox::commit(auth, tx, outbox).await?;
     metrics::count_login("success");
     Ok(session)
 }

@@ -5,12 +5,12 @@
 
 use super::{
     authenticate::end_generation,
-    revocations,
     start::{Generation, insert_generation},
     tokens::hash_token,
 };
 use crate::{
     error::AuthError,
+    outbox,
     state::Auth,
     store::{access_tokens, refresh_tokens},
 };
@@ -31,6 +31,6 @@ pub(crate) async fn refresh(auth: &Auth, refresh_token: &str) -> Result<Generati
     access_tokens::delete_replacing(&mut tx, row.id).await?;
     refresh_tokens::delete_replacing(&mut tx, row.id).await?;
     let generation = insert_generation(auth, &mut tx, row.device, true, Some(row.id)).await?;
-    revocations::commit(auth, tx, revoked).await?;
+    outbox::commit(auth, tx, revoked.into()).await?;
     Ok(generation)
 }

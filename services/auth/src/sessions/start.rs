@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{last_seen::shorten_user_agent, revocations::Revocation, tokens::Token};
 use crate::{
     error::AuthError,
+    outbox::Outbox,
     state::Auth,
     store::{
         access_tokens::{self, NewAccessToken},
@@ -67,14 +68,15 @@ pub(crate) fn check_display_name(name: Option<&str>) -> Result<(), AuthError> {
 }
 
 /// Makes the device (or takes over a known one, whose former tokens end) with a first generation of tokens.
-/// The revocation that is returned must be appended before the commit.
+/// What goes into the outbox must be appended before the commit.
 pub(crate) async fn start_session(
     auth: &Auth,
     tx: &mut Tx,
+    outbox: &mut Outbox,
     (account, user_id): (i64, OwnedUserId),
     wish: DeviceWish,
     meta: &RequestMeta,
-) -> Result<(Session, Option<Revocation>), AuthError> {
+) -> Result<Session, AuthError> {
     let device_id = wish.device_id.filter(|device_id| !device_id.as_str().is_empty());
     let device_id = device_id.unwrap_or_else(|| generate_device_id(&meta.idempotency_key));
     let seen_ip = meta.remote_addr.map(|address| address.to_string());
@@ -87,18 +89,21 @@ pub(crate) async fn start_session(
         seen_ip: seen_ip.as_deref(),
         seen_user_agent: user_agent.as_deref(),
     };
-    let device = devices::upsert_device(tx, &device).await?;
-    let ended = access_tokens::delete_tokens_of_device(tx, device).await?;
-    let revocation = ended.then(|| Revocation::device(&user_id, device_id.as_str()));
+    let (device, is_new) = devices::upsert_device(tx, &device).await?;
+    if access_tokens::delete_tokens_of_device(tx, device).await? {
+        outbox.revoke(Revocation::device(&user_id, device_id.as_str()));
+    }
+    if is_new {
+        outbox.device_changed(&user_id, device_id.as_str());
+    }
     let tokens = insert_generation(auth, tx, device, wish.refresh_token, None).await?;
-    let session = Session {
+    Ok(Session {
         user_id,
         device_id,
         access_token: tokens.access_token,
         refresh_token: tokens.refresh_token,
         expires_in: tokens.expires_in,
-    };
-    Ok((session, revocation))
+    })
 }
 
 /// Makes an access token, with a refresh token where the client can use one.

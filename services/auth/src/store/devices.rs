@@ -32,25 +32,25 @@ pub(crate) struct Seen {
     pub user_agent: Option<String>,
 }
 
-/// Makes the device, or finds it: the name of a known device stays. The row is locked for the transaction.
-pub(crate) async fn upsert_device(tx: &mut Tx, device: &NewDevice<'_>) -> Result<i64, StoreError> {
-    let (id,) = sql!(
+/// Makes the device, or finds it: the name of a known device stays. The row is locked for the transaction. True: it is
+/// new (or as young as this millisecond).
+pub(crate) async fn upsert_device(tx: &mut Tx, device: &NewDevice<'_>) -> Result<(i64, bool), StoreError> {
+    sql!(
         tx.ex(),
-        fetch_one as (i64,),
+        fetch_one as (i64, bool),
         "insert into devices
              (account, device_id, display_name, created_ts, last_seen_ts, last_seen_ip, last_seen_user_agent)
          values ($1, $2, $3, $4, $4, $5, $6)
          on conflict (account, device_id) do update set last_seen_ts = excluded.last_seen_ts,
              last_seen_ip = excluded.last_seen_ip, last_seen_user_agent = excluded.last_seen_user_agent
-         returning id",
+         returning id, created_ts = last_seen_ts",
         device.account,
         device.device_id,
         device.display_name,
         device.seen_ts,
         device.seen_ip,
         device.seen_user_agent
-    )?;
-    Ok(id)
+    )
 }
 
 /// Locks the device for the transaction; whatever changes tokens does this first.
@@ -87,13 +87,13 @@ pub(crate) async fn find_device(db: &Db, user_id: &str, device_id: &str) -> Resu
 
 /// False: no such device.
 pub(crate) async fn update_display_name(
-    db: &Db,
+    tx: &mut Tx,
     user_id: &str,
     device_id: &str,
     display_name: Option<&str>,
 ) -> Result<bool, StoreError> {
     let touched = exec!(
-        db.write(),
+        tx.ex(),
         "update devices set display_name = $3
          where account = (select id from users where user_id = $1) and device_id = $2",
         user_id,

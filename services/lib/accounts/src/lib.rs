@@ -4,4 +4,5 @@
 
 pub mod device_lists;
 pub mod devices;
+pub mod inbox;
 pub mod one_time_keys;

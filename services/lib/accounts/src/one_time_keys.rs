@@ -1,12 +1,9 @@
 //! How many one-time keys a device has left, and which of its fallback keys are unused: `/sync` tells both in every
-//! answer. Changes are announced on subject [`CHANGED`] as `OneTimeKeysChanged`; the bus may lose them.
+//! answer. Which devices' counts changed is stream `key_counts`.
 
 use std::collections::BTreeMap;
 
 use matrixon_store::{Db, StoreError, sql};
-
-/// The bus subject of `OneTimeKeysChanged`.
-pub const CHANGED: &str = "matrixon.one_time_keys.v1";
 
 /// The algorithm of which clients must be told the count even when it is zero: that is when they upload.
 pub const SIGNED_CURVE25519: &str = "signed_curve25519";

@@ -6,9 +6,14 @@
 
 mod account_data;
 mod accounts;
+mod backup;
+mod cross_signing;
+mod crypto;
+mod dehydrated;
 mod env;
 mod ephemeral;
 mod gateway;
+mod keys;
 mod limits;
 mod malformed;
 mod membership;
@@ -46,6 +51,10 @@ fn list_tests() -> Vec<Test<Env>> {
         sync_rooms::all(),
         ephemeral::all(),
         account_data::all(),
+        keys::all(),
+        cross_signing::all(),
+        backup::all(),
+        dehydrated::all(),
         gateway::all(),
         wire::all(),
     ]

@@ -23,7 +23,8 @@ fn main() -> ExitCode {
     suite.extend_limit(cases::cluster::soak_time());
     let options = Options::default().with_binary(env!("CARGO_BIN_EXE_matrixon")).with_profile(Profile::Load);
     // one after the other: each fault is seen alone
-    for (topology, tests) in [(Topology::Cluster, cases::cluster::all()), (Topology::Single, cases::single::all())] {
+    let cluster: Vec<_> = cases::cluster::all().into_iter().chain(cases::keys::all()).collect();
+    for (topology, tests) in [(Topology::Cluster, cluster), (Topology::Single, cases::single::all())] {
         suite.run(topology.as_str(), tests, 1, |runtime| Network::start(runtime, Cluster::start(topology, &options)?));
     }
     suite.finish()
