@@ -4,6 +4,7 @@ mod accounts;
 mod admin;
 mod devices;
 mod harness;
+mod keys;
 mod outage;
 mod registration;
 mod revocations;
