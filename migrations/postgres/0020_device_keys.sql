@@ -40,7 +40,11 @@ create table claimed_keys (
     primary key (device, algorithm, key_id)
 );
 create index claimed_keys_request on claimed_keys (request);
-create index claimed_keys_created on claimed_keys (created_ts);
+create index claimed_keys_created on claimed_keys using brin (created_ts);
+
+-- "The oldest key of a device" is to be found by index one_time_keys_order; an index of the id alone would tempt the planner
+-- to walk through everybody's keys instead.
+alter table one_time_keys drop constraint one_time_keys_pkey;
 
 -- MSC3814: a device that receives while none of its owner's is there. At most one an account.
 create table dehydrated_devices (

@@ -2,6 +2,7 @@
 //! <https://spec.matrix.org/v1.19/client-server-api/#end-to-end-encryption>
 
 pub(crate) mod claim;
+pub(crate) mod claim_writer;
 pub(crate) mod cross_signing;
 pub(crate) mod dehydrated;
 mod device_keys;

@@ -29,10 +29,13 @@ use matrixon_bus::Bus;
 use matrixon_cache::Cache;
 use matrixon_http::{RouteInfo, Verifier};
 use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
-use matrixon_store::Db;
+use matrixon_store::{
+    Db,
+    streams::{Appender, Limits},
+};
 use ruma::OwnedServerName;
 
-use self::{accounts::password::Passwords, state::Auth};
+use self::{accounts::password::Passwords, keys::claim_writer::ClaimWriter, state::Auth};
 pub use self::{config::Config, error::AuthError, store::registration_tokens::RegistrationToken};
 
 /// What this service is built from.
@@ -70,6 +73,8 @@ pub fn routes() -> Vec<RouteInfo> {
 pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
     metrics::init();
     let passwords = Passwords::new(&config.password).map_err(BuildError::Config)?;
+    let claims = ClaimWriter { bus: deps.bus.clone(), clock: deps.clock.clone() };
+    let claims = Appender::spawn(deps.db.clone(), claims, Limits::default());
     let auth = Auth(Arc::new(state::Shared {
         db: deps.db,
         cache: deps.cache,
@@ -80,6 +85,7 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
         config: config.clone(),
         passwords,
         last_seen: sessions::last_seen::LastSeen::default(),
+        claims,
     }));
     let tasks = tokio::spawn(tasks::run(auth.clone(), deps.shutdown));
     let router = http::routes().into_router(auth.clone(), deps.verifier).merge(rpc::router(auth));

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Keys of one transaction, and their size.
-const CHUNK: usize = 1_000;
+const CHUNK: usize = 500;
 const CHUNK_BYTES: usize = 4 << 20;
 const DELETE_CHUNK: i64 = 5_000;
 /// Ids are parts of an index.

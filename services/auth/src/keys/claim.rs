@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use matrixon_runtime::random;
-use matrixon_store::{StoreError, Tx};
+use matrixon_store::{StoreError, Tx, streams::AppendError};
 use ruma::{OneTimeKeyAlgorithm, OwnedDeviceId, OwnedUserId, ServerName};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::json::ObjectWriter;
+use super::{
+    claim_writer::{Claim, Nothing},
+    json::ObjectWriter,
+};
 use crate::{
     error::AuthError,
     outbox::{self, Outbox},
     state::Auth,
-    store::one_time_keys::{self, Waiting},
+    store::one_time_keys::{self, ClaimedRow, Waiting},
 };
 
 /// Keys that one request may ask for.
@@ -69,9 +72,13 @@ pub(crate) async fn claim(auth: &Auth, wanted: &Wanted, idempotency_key: &str) -
 async fn give(auth: &Auth, keys: &[WantedKey<'_>], idempotency_key: &str) -> Result<Vec<Option<Given>>, AuthError> {
     let mut given: Vec<Option<Given>> = keys.iter().map(|_| None).collect();
     let request = if idempotency_key.is_empty() { random::id(22) } else { idempotency_key.to_owned() };
-    for step in [Step::Take(Waiting::Never), Step::Take(Waiting::For), Step::FallBack] {
+    for step in [Step::Take, Step::Wait, Step::FallBack] {
         let Some(wanted) = missing(keys, &given) else { break };
-        for (n, key) in run(auth, step, &wanted, &request).await? {
+        let got = match step {
+            Step::Take => take(auth, wanted, &request).await?,
+            step => run(auth, step, &wanted, &request).await?,
+        };
+        for (n, key) in got {
             if let Some(place) = given.get_mut(n as usize) {
                 *place = Some(key);
             }
@@ -80,24 +87,46 @@ async fn give(auth: &Auth, keys: &[WantedKey<'_>], idempotency_key: &str) -> Res
     Ok(given)
 }
 
-/// One step is one transaction.
 #[derive(Clone, Copy)]
 enum Step {
-    Take(Waiting),
+    /// What nobody else is taking, together with the other claims of this replica.
+    Take,
+    /// What others were taking and may give back: a transaction of its own.
+    Wait,
+    /// What may be given any number of times.
     FallBack,
 }
 
-async fn run(auth: &Auth, step: Step, wanted: &str, request: &str) -> Result<Vec<(i64, Given)>, StoreError> {
+type Got = Vec<(i64, Given)>;
+
+fn given(rows: Vec<ClaimedRow>) -> Got {
+    rows.into_iter().map(|row| (row.n, Given { key_id: row.key_id, json: row.json })).collect()
+}
+
+async fn take(auth: &Auth, wanted: String, request: &str) -> Result<Got, AuthError> {
+    match auth.claims.append(Claim { wanted, request: request.to_owned() }).await {
+        Ok(taken) => Ok(given(taken.rows)),
+        Err(AppendError::Refused(Nothing)) => Ok(Vec::new()),
+        Err(AppendError::Store(error)) if error.is_unavailable() || matches!(*error, StoreError::Retry(_)) => {
+            Err(StoreError::Unavailable(error.to_string()).into())
+        }
+        Err(AppendError::Store(error)) => Err(AuthError::Internal(format!("a claim: {error}"))),
+        Err(AppendError::Closed) => Err(StoreError::Unavailable("the process ends".to_owned()).into()),
+    }
+}
+
+async fn run(auth: &Auth, step: Step, wanted: &str, request: &str) -> Result<Got, StoreError> {
     let mut tries = 0;
     loop {
         let mut tx = auth.db.begin().await?;
         let mut outbox = Outbox::default();
-        let given = match step {
-            Step::Take(waiting) => take(auth, &mut tx, &mut outbox, (wanted, request), waiting).await,
-            Step::FallBack => fall_back(&mut tx, &mut outbox, wanted).await,
+        let got = if let Step::FallBack = step {
+            fall_back(&mut tx, &mut outbox, wanted).await
+        } else {
+            wait(auth, &mut tx, &mut outbox, (wanted, request)).await
         };
-        let done = match given {
-            Ok(given) => outbox::commit(auth, tx, outbox).await.map(|()| given),
+        let done = match got {
+            Ok(got) => outbox::commit(auth, tx, outbox).await.map(|()| got),
             Err(error) => Err(error),
         };
         match done {
@@ -107,24 +136,20 @@ async fn run(auth: &Auth, step: Step, wanted: &str, request: &str) -> Result<Vec
     }
 }
 
-async fn take(
+async fn wait(
     auth: &Auth,
     tx: &mut Tx,
     outbox: &mut Outbox,
     (wanted, request): (&str, &str),
-    waiting: Waiting,
-) -> Result<Vec<(i64, Given)>, StoreError> {
-    let rows = one_time_keys::claim(tx, wanted, request, auth.clock.now_ms(), waiting).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            outbox.key_counts_changed(row.device);
-            (row.n, Given { key_id: row.key_id, json: row.json })
-        })
-        .collect())
+) -> Result<Got, StoreError> {
+    let rows = one_time_keys::claim(tx, wanted, request, auth.clock.now_ms(), Waiting::For).await?;
+    for row in &rows {
+        outbox.key_counts_changed(row.device);
+    }
+    Ok(given(rows))
 }
 
-async fn fall_back(tx: &mut Tx, outbox: &mut Outbox, wanted: &str) -> Result<Vec<(i64, Given)>, StoreError> {
+async fn fall_back(tx: &mut Tx, outbox: &mut Outbox, wanted: &str) -> Result<Got, StoreError> {
     let rows = one_time_keys::load_fallback_keys(tx, wanted).await?;
     let unused: Vec<Value> = rows
         .iter()

@@ -55,15 +55,15 @@ pub(crate) async fn replace_worse(tx: &mut Tx, version: &VersionRow, keys: &str)
              where b.account = $1 and b.version = $2 and b.room_id = k.room_id and b.session_id = k.session_id
                  and (not k.is_verified, k.first_message_index, k.forwarded_count)
                      < (not b.is_verified, b.first_message_index, b.forwarded_count)",
-        lite: "update backup_keys as b set first_message_index = k.first_message_index,
-                   forwarded_count = k.forwarded_count, is_verified = k.is_verified, session_data = k.session_data
-               from (select value ->> '$.room_id' as room_id, value ->> '$.session_id' as session_id,
-                            value ->> '$.first_message_index' as first_message_index,
-                            value ->> '$.forwarded_count' as forwarded_count, value ->> '$.is_verified' as is_verified,
-                            value ->> '$.session_data' as session_data from json_each($3)) k
-               where b.account = $1 and b.version = $2 and b.room_id = k.room_id and b.session_id = k.session_id
-                   and (not k.is_verified, k.first_message_index, k.forwarded_count)
-                       < (not b.is_verified, b.first_message_index, b.forwarded_count)",
+        lite: "insert into backup_keys as b (account, version, room_id, session_id, first_message_index, forwarded_count,
+                                             is_verified, session_data)
+               select $1, $2, value ->> '$.room_id', value ->> '$.session_id', value ->> '$.first_message_index',
+                      value ->> '$.forwarded_count', value ->> '$.is_verified', value ->> '$.session_data'
+               from json_each($3) where true on conflict (account, version, room_id, session_id) do update set
+                   first_message_index = excluded.first_message_index, forwarded_count = excluded.forwarded_count,
+                   is_verified = excluded.is_verified, session_data = excluded.session_data
+               where (not excluded.is_verified, excluded.first_message_index, excluded.forwarded_count)
+                   < (not b.is_verified, b.first_message_index, b.forwarded_count)",
         version.account, version.version, keys
     )
 }

@@ -55,14 +55,15 @@ macro_rules! claim_text {
                  join devices d on d.account = u.id and d.device_id = w.device_id
                  order by d.id
              ), chosen as materialized (
-                 select w.n, k.id from wanted w cross join lateral (
-                     select o.id from one_time_keys o where o.device = w.device and o.algorithm = w.algorithm
+                 select w.n, w.device, w.algorithm, k.key_id from wanted w cross join lateral (
+                     select o.key_id from one_time_keys o where o.device = w.device and o.algorithm = w.algorithm
                      order by o.id limit 1 for update ",
             $lock,
             ") k
                  where not exists (select 1 from before b where b.device = w.device and b.algorithm = w.algorithm)
              ), gone as (
-                 delete from one_time_keys o using chosen c where o.id = c.id
+                 delete from one_time_keys o using chosen c
+                 where o.device = c.device and o.algorithm = c.algorithm and o.key_id = c.key_id
                  returning c.n, o.device, o.algorithm, o.key_id, o.json
              ), kept as (
                  insert into claimed_keys (device, algorithm, key_id, json, request, created_ts)
@@ -180,7 +181,7 @@ pub(crate) async fn load_one_time_keys(
         pg: "select k.algorithm, k.key_id, k.json
              from json_to_recordset($2::json) as w (algorithm text, key_id text)
              join one_time_keys k on k.device = $1 and k.algorithm = w.algorithm and k.key_id = w.key_id",
-        lite: "select k.algorithm, k.key_id, k.json from json_each($2) w join one_time_keys k
+        lite: "select k.algorithm, k.key_id, k.json from json_each($2) w cross join one_time_keys k
                    on k.device = $1 and k.algorithm = w.value ->> '$.algorithm' and k.key_id = w.value ->> '$.key_id'",
         device, keys
     )
@@ -208,7 +209,7 @@ pub(crate) async fn insert_one_time_keys(tx: &mut Tx, device: i64, keys: &str) -
                  and exists (select 1 from claimed_keys c
                              where c.device = $1 and c.algorithm = w.algorithm and c.key_id = w.key_id)",
         lite: "delete from one_time_keys where device = $1 and (algorithm, key_id) in (
-                   select c.algorithm, c.key_id from json_each($2) w join claimed_keys c on c.device = $1
+                   select c.algorithm, c.key_id from json_each($2) w cross join claimed_keys c on c.device = $1
                        and c.algorithm = w.value ->> '$.algorithm' and c.key_id = w.value ->> '$.key_id')",
         device, keys
     )?;
@@ -250,7 +251,7 @@ pub(crate) async fn prune_claimed_keys(db: &Db, cutoff_ms: i64, limit: i64) -> R
     exec!(
         db.write(),
         "delete from claimed_keys where (device, algorithm, key_id) in (
-             select device, algorithm, key_id from claimed_keys where created_ts < $1 order by created_ts limit $2)",
+             select device, algorithm, key_id from claimed_keys where created_ts < $1 limit $2)",
         cutoff_ms,
         limit
     )
@@ -260,7 +261,8 @@ pub(crate) async fn prune_claimed_keys(db: &Db, cutoff_ms: i64, limit: i64) -> R
 pub(crate) async fn invalidate_batch(db: &Db, limit: i64) -> Result<(u64, u64), StoreError> {
     let deleted = exec!(
         db.write(),
-        "delete from one_time_keys where id in (select id from one_time_keys order by id limit $1)",
+        "delete from one_time_keys where (device, algorithm, key_id) in (
+             select device, algorithm, key_id from one_time_keys order by device limit $1)",
         limit
     )?;
     let used = exec!(
