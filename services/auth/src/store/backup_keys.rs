@@ -46,15 +46,19 @@ pub(crate) async fn insert_new(tx: &mut Tx, version: &VersionRow, keys: &str) ->
 /// index, then the lower forwarded count (<https://spec.matrix.org/v1.19/client-server-api/#backup-algorithm-mmegolm_backupv1curve25519-aes-sha2>).
 /// How many those were.
 pub(crate) async fn replace_worse(tx: &mut Tx, version: &VersionRow, keys: &str) -> Result<u64, StoreError> {
+    // an `insert`, though all of them are there: an `update … from` might go through the backup once for every key
     exec!(
         tx.ex(),
-        pg: "update backup_keys b set first_message_index = k.first_message_index, forwarded_count = k.forwarded_count,
-                                      is_verified = k.is_verified, session_data = k.session_data
+        pg: "insert into backup_keys as b (account, version, room_id, session_id, first_message_index, forwarded_count,
+                                           is_verified, session_data)
+             select $1, $2, room_id, session_id, first_message_index, forwarded_count, is_verified, session_data
              from json_to_recordset($3::json) as k (room_id text, session_id text, first_message_index bigint,
                  forwarded_count bigint, is_verified boolean, session_data text)
-             where b.account = $1 and b.version = $2 and b.room_id = k.room_id and b.session_id = k.session_id
-                 and (not k.is_verified, k.first_message_index, k.forwarded_count)
-                     < (not b.is_verified, b.first_message_index, b.forwarded_count)",
+             on conflict (account, version, room_id, session_id) do update set
+                 first_message_index = excluded.first_message_index, forwarded_count = excluded.forwarded_count,
+                 is_verified = excluded.is_verified, session_data = excluded.session_data
+             where (not excluded.is_verified, excluded.first_message_index, excluded.forwarded_count)
+                 < (not b.is_verified, b.first_message_index, b.forwarded_count)",
         lite: "insert into backup_keys as b (account, version, room_id, session_id, first_message_index, forwarded_count,
                                              is_verified, session_data)
                select $1, $2, value ->> '$.room_id', value ->> '$.session_id', value ->> '$.first_message_index',
@@ -65,69 +69,5 @@ pub(crate) async fn replace_worse(tx: &mut Tx, version: &VersionRow, keys: &str)
                where (not excluded.is_verified, excluded.first_message_index, excluded.forwarded_count)
                    < (not b.is_verified, b.first_message_index, b.forwarded_count)",
         version.account, version.version, keys
-    )
-}
-
-/// At most `limit` keys after the given place, by room and session.
-pub(crate) async fn list(
-    db: &Db,
-    version: &VersionRow,
-    selection: Selection<'_>,
-    (after_room, after_session): (&str, &str),
-    limit: i64,
-) -> Result<Vec<KeyRow>, StoreError> {
-    sql!(
-        db.read(),
-        fetch_all as KeyRow,
-        "select room_id, session_id, first_message_index, forwarded_count, is_verified, session_data from backup_keys
-         where account = $1 and version = $2 and (room_id, session_id) > ($3, $4)
-             and ($5 is null or room_id = $5) and ($6 is null or session_id = $6)
-         order by room_id, session_id limit $7",
-        version.account,
-        version.version,
-        after_room,
-        after_session,
-        selection.room_id,
-        selection.session_id,
-        limit
-    )
-}
-
-pub(crate) async fn find(
-    db: &Db,
-    version: &VersionRow,
-    room_id: &str,
-    session_id: &str,
-) -> Result<Option<KeyRow>, StoreError> {
-    sql!(
-        db.read(),
-        fetch_optional as KeyRow,
-        "select room_id, session_id, first_message_index, forwarded_count, is_verified, session_data from backup_keys
-         where account = $1 and version = $2 and room_id = $3 and session_id = $4",
-        version.account,
-        version.version,
-        room_id,
-        session_id
-    )
-}
-
-/// Deletes at most `limit` keys.
-pub(crate) async fn delete(
-    tx: &mut Tx,
-    version: &VersionRow,
-    selection: Selection<'_>,
-    limit: i64,
-) -> Result<u64, StoreError> {
-    exec!(
-        tx.ex(),
-        "delete from backup_keys where account = $1 and version = $2 and (room_id, session_id) in (
-             select room_id, session_id from backup_keys
-             where account = $1 and version = $2 and ($3 is null or room_id = $3) and ($4 is null or session_id = $4)
-             order by room_id, session_id limit $5)",
-        version.account,
-        version.version,
-        selection.room_id,
-        selection.session_id,
-        limit
     )
 }

@@ -170,6 +170,9 @@ pub(crate) async fn mark_fallback_keys_used(tx: &mut Tx, keys: &str) -> Result<(
     Ok(())
 }
 
+// `offset 0` and `cross join` keep both databases to one look-up a key; left to themselves they might go through all keys of
+// the device for every one.
+
 /// (algorithm, key id, JSON) of those of `keys` (JSON: `[{algorithm, key_id, json}]`) that the device has.
 pub(crate) async fn load_one_time_keys(
     tx: &mut Tx,
@@ -179,8 +182,9 @@ pub(crate) async fn load_one_time_keys(
     sql!(
         tx.ex(), fetch_all as (String, String, String),
         pg: "select k.algorithm, k.key_id, k.json
-             from json_to_recordset($2::json) as w (algorithm text, key_id text)
-             join one_time_keys k on k.device = $1 and k.algorithm = w.algorithm and k.key_id = w.key_id",
+             from json_to_recordset($2::json) as w (algorithm text, key_id text) cross join lateral (
+                 select * from one_time_keys o
+                 where o.device = $1 and o.algorithm = w.algorithm and o.key_id = w.key_id offset 0) k",
         lite: "select k.algorithm, k.key_id, k.json from json_each($2) w cross join one_time_keys k
                    on k.device = $1 and k.algorithm = w.value ->> '$.algorithm' and k.key_id = w.value ->> '$.key_id'",
         device, keys
@@ -204,10 +208,11 @@ pub(crate) async fn insert_one_time_keys(tx: &mut Tx, device: i64, keys: &str) -
     // A statement of its own: the insertion may have waited for a claim of the same key, and only now sees its mark.
     exec!(
         tx.ex(),
-        pg: "delete from one_time_keys k using json_to_recordset($2::json) as w (algorithm text, key_id text)
-             where k.device = $1 and k.algorithm = w.algorithm and k.key_id = w.key_id
-                 and exists (select 1 from claimed_keys c
-                             where c.device = $1 and c.algorithm = w.algorithm and c.key_id = w.key_id)",
+        pg: "delete from one_time_keys where device = $1 and (algorithm, key_id) in (
+                 select c.algorithm, c.key_id
+                 from json_to_recordset($2::json) as w (algorithm text, key_id text) cross join lateral (
+                     select * from claimed_keys o
+                     where o.device = $1 and o.algorithm = w.algorithm and o.key_id = w.key_id offset 0) c)",
         lite: "delete from one_time_keys where device = $1 and (algorithm, key_id) in (
                    select c.algorithm, c.key_id from json_each($2) w cross join claimed_keys c on c.device = $1
                        and c.algorithm = w.value ->> '$.algorithm' and c.key_id = w.value ->> '$.key_id')",
