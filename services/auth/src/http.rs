@@ -74,9 +74,9 @@ fn key_routes() -> Routes<Auth> {
     let any = RouteOptions::any;
     let large = || any().body_limit(UPLOAD_BODY_LIMIT);
     Routes::new(Role::Auth)
-        .ruma(keys::upload_keys::handler, large())
-        .ruma(keys::claim_keys::handler, large())
-        .ruma(keys::get_keys::handler, large().limit(LimitClass::Read))
+        .ruma(keys::upload_keys::handler, large().guests())
+        .ruma(keys::claim_keys::handler, large().guests())
+        .ruma(keys::get_keys::handler, large().limit(LimitClass::Read).guests())
         .ruma(keys::upload_signing_keys::handler, any())
         .ruma(keys::upload_signatures::handler, large())
         .raw(Method::PUT, DEHYDRATED, keys::put_dehydrated_device::handler, large())
