@@ -71,3 +71,67 @@ pub(crate) async fn replace_worse(tx: &mut Tx, version: &VersionRow, keys: &str)
         version.account, version.version, keys
     )
 }
+
+/// At most `limit` keys after the given place, by room and session.
+pub(crate) async fn list(
+    db: &Db,
+    version: &VersionRow,
+    selection: Selection<'_>,
+    (after_room, after_session): (&str, &str),
+    limit: i64,
+) -> Result<Vec<KeyRow>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_all as KeyRow,
+        "select room_id, session_id, first_message_index, forwarded_count, is_verified, session_data from backup_keys
+         where account = $1 and version = $2 and (room_id, session_id) > ($3, $4)
+             and ($5 is null or room_id = $5) and ($6 is null or session_id = $6)
+         order by room_id, session_id limit $7",
+        version.account,
+        version.version,
+        after_room,
+        after_session,
+        selection.room_id,
+        selection.session_id,
+        limit
+    )
+}
+
+pub(crate) async fn find(
+    db: &Db,
+    version: &VersionRow,
+    room_id: &str,
+    session_id: &str,
+) -> Result<Option<KeyRow>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_optional as KeyRow,
+        "select room_id, session_id, first_message_index, forwarded_count, is_verified, session_data from backup_keys
+         where account = $1 and version = $2 and room_id = $3 and session_id = $4",
+        version.account,
+        version.version,
+        room_id,
+        session_id
+    )
+}
+
+/// Deletes at most `limit` keys.
+pub(crate) async fn delete(
+    tx: &mut Tx,
+    version: &VersionRow,
+    selection: Selection<'_>,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    exec!(
+        tx.ex(),
+        "delete from backup_keys where account = $1 and version = $2 and (room_id, session_id) in (
+             select room_id, session_id from backup_keys
+             where account = $1 and version = $2 and ($3 is null or room_id = $3) and ($4 is null or session_id = $4)
+             order by room_id, session_id limit $5)",
+        version.account,
+        version.version,
+        selection.room_id,
+        selection.session_id,
+        limit
+    )
+}
