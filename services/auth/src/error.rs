@@ -20,14 +20,22 @@ pub enum AuthError {
     RegistrationTokenSpent,
     #[error("Invalid username or password")]
     InvalidCredentials,
+    #[error("the login token is unknown, used or expired")]
+    InvalidLoginToken,
     #[error("this account has been deactivated")]
     UserDeactivated,
+    #[error("this account has been locked")]
+    UserLocked,
+    #[error("too many attempts to log in")]
+    TooManyAttempts { retry_after_ms: u64 },
     #[error("{0}")]
     WeakPassword(String),
     #[error("this server does not know this type of log-in")]
     UnknownLoginType,
     #[error("the token is unknown or has ended")]
     UnknownToken { soft_logout: bool },
+    #[error("there is no such rendezvous, or it has ended")]
+    UnknownRendezvous,
     #[error("no such device")]
     UnknownDevice,
     #[error("no such profile")]
@@ -72,13 +80,17 @@ impl From<AuthError> for MatrixError {
             AuthError::RegistrationClosed
             | AuthError::NoGuests
             | AuthError::InvalidCredentials
+            | AuthError::InvalidLoginToken
             | AuthError::Forbidden(_) => Self::forbidden(message),
             AuthError::RegistrationTokenSpent => Self::unauthorized(message),
             AuthError::UserDeactivated => Self::user_deactivated(),
+            AuthError::UserLocked => Self::user_locked(),
+            AuthError::TooManyAttempts { retry_after_ms } => Self::limit_exceeded(retry_after_ms.max(1)),
             AuthError::WeakPassword(_) => Self::weak_password(message),
             AuthError::UnknownLoginType => Self::unknown(StatusCode::BAD_REQUEST, message),
             AuthError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
-            AuthError::UnknownDevice
+            AuthError::UnknownRendezvous
+            | AuthError::UnknownDevice
             | AuthError::UnknownProfile
             | AuthError::UnknownUser(_)
             | AuthError::NotFound(_) => Self::not_found(message),

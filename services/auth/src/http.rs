@@ -1,20 +1,23 @@
 //! The HTTP slice: one file an endpoint, named like ruma's modules.
 
 mod account;
+mod admin;
 mod backup;
 mod device;
 mod discovery;
 mod keys;
 mod profile;
+mod rendezvous;
 mod session;
 
+use ::http::Method;
 use bytes::Bytes;
-use http::Method;
 use matrixon_http::{LimitClass, RouteOptions, Routes};
 use matrixon_runtime::role::Role;
 use serde::Serialize;
 
-use crate::{error::AuthError, state::Auth};
+use self::rendezvous::{PATH, SESSION_PATH};
+use crate::{error::AuthError, rendezvous::MAX_BYTES, state::Auth};
 
 /// Every route of this service.
 pub(crate) fn routes() -> Routes<Auth> {
@@ -24,6 +27,8 @@ pub(crate) fn routes() -> Routes<Auth> {
         .merge(user_routes())
         .merge(key_routes())
         .merge(backup_routes())
+        .merge(admin_routes())
+        .merge(rendezvous_routes())
 }
 
 fn account_routes() -> Routes<Auth> {
@@ -33,6 +38,7 @@ fn account_routes() -> Routes<Auth> {
         .ruma(account::get_username_availability::handler, any())
         .ruma(account::check_registration_token_validity::handler, any().limit(LimitClass::Login))
         .ruma(account::change_password::handler, any().limit(LimitClass::Login))
+        .ruma(account::deactivate::handler, any().limit(LimitClass::Login))
         .ruma(account::whoami::handler, any().guests())
         .ruma(account::get_3pids::handler, any())
         .ruma(discovery::get_capabilities::handler, any())
@@ -42,10 +48,32 @@ fn session_routes() -> Routes<Auth> {
     let any = RouteOptions::any;
     Routes::new(Role::Auth)
         .ruma(session::get_login_types::handler, any())
+        .ruma(session::get_login_token::handler, any().limit(LimitClass::Login))
         .ruma(session::login::handler, any().limit(LimitClass::Login))
         .ruma(session::refresh_token::handler, any())
         .ruma(session::logout::handler, any().guests().even_locked())
         .ruma(session::logout_all::handler, any().guests().even_locked())
+}
+
+/// Each handler refuses who is no administrator, before it looks anybody up.
+fn admin_routes() -> Routes<Auth> {
+    let any = RouteOptions::any;
+    Routes::new(Role::Auth)
+        .ruma(admin::get_user_info::handler, any())
+        .ruma(admin::is_user_locked::handler, any())
+        .ruma(admin::lock_user::handler, any())
+        .ruma(admin::is_user_suspended::handler, any())
+        .ruma(admin::suspend_user::handler, any())
+}
+
+/// Nobody is logged in yet, so limits are per address.
+fn rendezvous_routes() -> Routes<Auth> {
+    let text = || RouteOptions::any().raw_body().body_limit(MAX_BYTES);
+    Routes::new(Role::Auth)
+        .raw(Method::POST, PATH, rendezvous::create_rendezvous_session::handler, text().limit(LimitClass::Login))
+        .raw(Method::GET, SESSION_PATH, rendezvous::get_rendezvous_session::handler, text())
+        .raw(Method::PUT, SESSION_PATH, rendezvous::update_rendezvous_session::handler, text())
+        .raw(Method::DELETE, SESSION_PATH, rendezvous::delete_rendezvous_session::handler, text())
 }
 
 fn user_routes() -> Routes<Auth> {

@@ -14,6 +14,7 @@ mod http;
 mod keys;
 mod metrics;
 mod outbox;
+mod rendezvous;
 mod rpc;
 mod sessions;
 mod state;

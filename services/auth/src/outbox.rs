@@ -10,7 +10,7 @@ use ruma::UserId;
 use crate::{
     sessions::revocations::Revocation,
     state::Auth,
-    store::{device_lists, key_counts, revocations},
+    store::{device_lists, key_counts, revocations, user_states},
 };
 
 /// A change of somebody's devices or keys.
@@ -31,6 +31,8 @@ pub(crate) struct Outbox {
     device_lists: Vec<DeviceListChange>,
     /// Interned numbers of devices.
     key_counts: Vec<i64>,
+    /// Users whose account has ended.
+    ended: Vec<String>,
 }
 
 impl From<Vec<Revocation>> for Outbox {
@@ -77,6 +79,11 @@ impl Outbox {
         }
     }
 
+    /// The account is over.
+    pub(crate) fn account_ended(&mut self, user_id: &UserId) {
+        self.ended.push(user_id.to_string());
+    }
+
     /// Other counts of one-time keys, or other unused fallback keys.
     pub(crate) fn key_counts_changed(&mut self, device: i64) {
         if !self.key_counts.contains(&device) {
@@ -118,6 +125,15 @@ pub(crate) async fn append(tx: &mut Tx, outbox: &Outbox, now_ms: i64) -> Result<
         bells.push(bell(Stream::KEY_COUNTS, first, &outbox.key_counts, |position, device| {
             KeyCountItem { position, device: *device }.encode_to_vec()
         }));
+    }
+    if !outbox.ended.is_empty() {
+        let first = tx.advance(Stream::PROFILES, outbox.ended.len()).await?;
+        for (position, user_id) in (first..).zip(&outbox.ended) {
+            user_states::append_ended(tx, position, user_id, now_ms).await?;
+        }
+        // readers of this stream load what changed
+        let (stream, last) = (Stream::PROFILES.name().to_owned(), first + outbox.ended.len() as i64 - 1);
+        bells.push(Bell { stream, first, last, items: Vec::new() });
     }
     Ok(Bells(bells))
 }

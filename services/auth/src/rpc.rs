@@ -1,12 +1,15 @@
 //! The gRPC service of `proto/auth/v1`.
 
 mod authenticate;
+mod finish_departure;
 mod get_profiles;
 mod list_revocations;
+mod report_sightings;
 
 use matrixon_proto::auth::v1::{
-    AuthenticateRequest, AuthenticateResponse, GetProfilesRequest, GetProfilesResponse, ListRevocationsRequest,
-    ListRevocationsResponse,
+    AuthenticateRequest, AuthenticateResponse, FinishDepartureRequest, FinishDepartureResponse, GetProfilesRequest,
+    GetProfilesResponse, ListRevocationsRequest, ListRevocationsResponse, ReportSightingsRequest,
+    ReportSightingsResponse,
     auth_server::{Auth as AuthRpc, AuthServer},
 };
 use tonic::{Request, Response, Status};
@@ -32,6 +35,20 @@ impl AuthRpc for Auth {
         request: Request<ListRevocationsRequest>,
     ) -> Result<Response<ListRevocationsResponse>, Status> {
         Ok(Response::new(list_revocations::list_revocations(self, request.into_inner()).await?))
+    }
+
+    async fn finish_departure(
+        &self,
+        request: Request<FinishDepartureRequest>,
+    ) -> Result<Response<FinishDepartureResponse>, Status> {
+        Ok(Response::new(finish_departure::finish_departure(self, request.into_inner()).await?))
+    }
+
+    async fn report_sightings(
+        &self,
+        request: Request<ReportSightingsRequest>,
+    ) -> Result<Response<ReportSightingsResponse>, Status> {
+        Ok(Response::new(report_sightings::report_sightings(self, request.into_inner()).await?))
     }
 
     async fn get_profiles(

@@ -24,6 +24,8 @@ pub struct Config {
     pub response_buffer_bytes: usize,
     /// Memory for known access tokens, in bytes (about 400 a session).
     pub token_cache_bytes: usize,
+    /// How often a session that is in use is reported as seen (for lists of devices), in seconds.
+    pub sighting_seconds: u64,
     /// Compress JSON responses above 1 KiB for clients that accept it (zstd, gzip).
     pub compression: bool,
     /// How often requests may come. Reloads on SIGHUP.
@@ -41,6 +43,7 @@ impl Default for Config {
             request_timeout_seconds: 30,
             response_buffer_bytes: 8 << 20,
             token_cache_bytes: 64 << 20,
+            sighting_seconds: 300,
             compression: true,
             rate_limits: RateLimits::default(),
             well_known: WellKnown::default(),

@@ -40,7 +40,7 @@ use self::{
 use crate::{
     address::client_address,
     config::Config,
-    identity::Identity,
+    identity::{Identity, Origin},
     limit::Limiter,
     local::Documents,
     table::{Match, Route, Table},
@@ -210,7 +210,7 @@ impl Edge {
         entry: &mut AccessEntry,
     ) -> Result<Outgoing, MatrixError> {
         let info = &exchange.route.info;
-        let user = self.identify(info.auth, &head).await?;
+        let user = self.identify(info.auth, &head, exchange.remote).await?;
         entry.set_requester(user.as_ref());
         if let Some(user) = &user {
             info.access.check(user.standing)?;
@@ -237,12 +237,20 @@ impl Edge {
         draft.complete(info.kind, &head, body)
     }
 
-    async fn identify(&self, kind: AuthKind, head: &request::Parts) -> Result<Option<UserAuth>, MatrixError> {
+    async fn identify(
+        &self,
+        kind: AuthKind,
+        head: &request::Parts,
+        remote: IpAddr,
+    ) -> Result<Option<UserAuth>, MatrixError> {
         if kind == AuthKind::None {
             return Ok(None);
         }
         match headers::access_token(head)? {
-            Some(token) => self.parts.identity.resolve(&token).await.map(Some),
+            Some(token) => {
+                let user_agent = head.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+                self.parts.identity.resolve(&token, Origin { remote, user_agent }).await.map(Some)
+            }
             None if kind == AuthKind::Optional => Ok(None),
             None => Err(MatrixError::missing_token()),
         }

@@ -82,9 +82,10 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, Error> {
     if let Some(url) = server.client_base_url.as_ref().filter(|url| !url.starts_with("http")) {
         return Err(Error::ClientBaseUrl(url.clone()));
     }
-    let identity = Identity::new(peers.role(Role::Auth), config.token_cache_bytes, clock.clone());
+    let identity = Identity::new(peers.role(Role::Auth), config, clock.clone());
     let bell = bus.subscribe(identity::SUBJECT);
     tokio::spawn(identity::follow(identity.clone(), bell, shutdown.clone()));
+    tokio::spawn(identity::report(identity.clone(), shutdown.clone()));
     let limiter = Limiter::new(cache, config.rate_limits.clone());
     let parts = Arc::new(edge::Parts {
         config: config.clone(),

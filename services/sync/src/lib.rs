@@ -7,6 +7,7 @@
 mod account_data;
 mod append;
 pub mod config;
+mod erased;
 mod error;
 mod filter;
 mod filters;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
+    erased,
     error::SyncError,
     live::{memory::Memory, user::Present},
     load,
@@ -26,6 +27,7 @@ pub(crate) async fn sync(shared: &Shared, ask: Ask, timeout: Duration) -> Result
         None => {
             let loaded = Box::pin(begin(shared, &ask)).await?;
             let news = Box::pin(collect(shared, &ask, loaded)).await?;
+            let news = hide_erased(shared, &ask, news).await?;
             Ok(finish(shared, &ask, &news, None))
         }
         Some(since) => incremental(shared, ask, since, timeout, &present).await,
@@ -69,6 +71,7 @@ async fn incremental(
             Err(_) => Box::pin(collect(shared, &ask, Loaded::default())).await?,
         };
         if !news.is_empty() || ask.full_state {
+            let news = hide_erased(shared, &ask, news).await?;
             return Ok(finish(shared, &ask, &news, woken));
         }
         if shared.shutdown.draining() {
@@ -86,6 +89,14 @@ async fn incremental(
             () = shared.shutdown.wait_draining() => {}
         }
     }
+}
+
+/// Mostly there is nothing to look at, and nothing to await.
+async fn hide_erased(shared: &Shared, ask: &Ask, mut news: News) -> Result<News, SyncError> {
+    if erased::is_needed(&news) {
+        Box::pin(erased::hide(shared, ask, &mut news)).await?;
+    }
+    Ok(news)
 }
 
 fn is_ahead(since: Token, heads: Token) -> bool {

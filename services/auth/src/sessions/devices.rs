@@ -1,6 +1,8 @@
 //! Devices as their owner sees them.
 
-use ruma::UserId;
+use std::collections::BTreeMap;
+
+use ruma::{OwnedUserId, UserId};
 use serde::Serialize;
 
 use crate::{
@@ -52,4 +54,41 @@ pub(crate) async fn rename(auth: &Auth, user_id: &UserId, device_id: &str, name:
     }
     outbox::commit(auth, tx, outbox).await?;
     Ok(found)
+}
+
+/// The answer to `whois`: what is known of a device is where it was last seen, one connection of one session.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct WhoisAnswer {
+    user_id: OwnedUserId,
+    devices: BTreeMap<String, WhoisDevice>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct WhoisDevice {
+    sessions: [WhoisSession; 1],
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct WhoisSession {
+    connections: [Connection; 1],
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Connection {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<String>,
+    last_seen: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<String>,
+}
+
+impl WhoisAnswer {
+    pub(crate) fn new(user_id: OwnedUserId, rows: Vec<DeviceRow>) -> Self {
+        let devices = rows.into_iter().map(|row| {
+            let connection =
+                Connection { ip: row.last_seen_ip, last_seen: row.last_seen_ts, user_agent: row.last_seen_user_agent };
+            (row.device_id, WhoisDevice { sessions: [WhoisSession { connections: [connection] }] })
+        });
+        Self { user_id, devices: devices.collect() }
+    }
 }

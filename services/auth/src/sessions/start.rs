@@ -16,7 +16,7 @@ use crate::{
     store::{
         access_tokens::{self, NewAccessToken},
         devices::{self, NewDevice},
-        refresh_tokens,
+        refresh_tokens::{self, NewRefreshToken},
     },
 };
 
@@ -96,7 +96,8 @@ pub(crate) async fn start_session(
     if is_new {
         outbox.device_changed(&user_id, device_id.as_str());
     }
-    let tokens = insert_generation(auth, tx, device, wish.refresh_token, None).await?;
+    let generation = Wish { refreshable: wish.refresh_token, replaces: None, request: meta.idempotency_key.as_str() };
+    let tokens = insert_generation(auth, tx, device, generation).await?;
     Ok(Session {
         user_id,
         device_id,
@@ -106,20 +107,37 @@ pub(crate) async fn start_session(
     })
 }
 
+/// What a generation of tokens is to be.
+pub(crate) struct Wish<'a> {
+    /// The client can use a refresh token.
+    pub refreshable: bool,
+    /// The refresh token that ends once this generation is used.
+    pub replaces: Option<i64>,
+    /// Idempotency key of the request.
+    pub request: &'a str,
+}
+
 /// Makes an access token, with a refresh token where the client can use one.
 pub(crate) async fn insert_generation(
     auth: &Auth,
     tx: &mut Tx,
     device: i64,
-    refreshable: bool,
-    replaces: Option<i64>,
+    wish: Wish<'_>,
 ) -> Result<Generation, StoreError> {
     let now_ms = auth.clock.now_ms();
     let mut refresh_token = None;
     let mut refresh = None;
+    let Wish { refreshable, replaces, request } = wish;
     if refreshable {
         let token = Token::new_refresh();
-        refresh = Some(refresh_tokens::insert_refresh_token(tx, &token.sha256, device, replaces, now_ms).await?);
+        let row = NewRefreshToken {
+            token_sha256: &token.sha256,
+            device,
+            replaces,
+            created_ts: now_ms,
+            created_by_request: request,
+        };
+        refresh = Some(refresh_tokens::insert_refresh_token(tx, &row).await?);
         refresh_token = Some(token.text);
     }
     let lifetime = auth.config.access_token_lifetime(refreshable);

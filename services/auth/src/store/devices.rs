@@ -1,5 +1,7 @@
 //! Table `devices`.
 
+use std::collections::HashMap;
+
 use matrixon_store::{Db, StoreError, Tx, exec, from_row, sql};
 use serde::Serialize;
 
@@ -10,8 +12,9 @@ pub(crate) struct DeviceRow {
     pub display_name: Option<String>,
     pub last_seen_ts: i64,
     pub last_seen_ip: Option<String>,
+    pub last_seen_user_agent: Option<String>,
 }
-from_row!(DeviceRow { id, device_id, display_name, last_seen_ts, last_seen_ip });
+from_row!(DeviceRow { id, device_id, display_name, last_seen_ts, last_seen_ip, last_seen_user_agent });
 
 #[derive(Clone, Debug)]
 pub(crate) struct NewDevice<'a> {
@@ -68,7 +71,7 @@ pub(crate) async fn list_devices(db: &Db, user_id: &str) -> Result<Vec<DeviceRow
     sql!(
         db.read(),
         fetch_all as DeviceRow,
-        "select d.id, d.device_id, d.display_name, d.last_seen_ts, d.last_seen_ip
+        "select d.id, d.device_id, d.display_name, d.last_seen_ts, d.last_seen_ip, d.last_seen_user_agent
          from devices d join users u on u.id = d.account where u.user_id = $1 order by d.id",
         user_id
     )
@@ -78,7 +81,7 @@ pub(crate) async fn find_device(db: &Db, user_id: &str, device_id: &str) -> Resu
     sql!(
         db.read(),
         fetch_optional as DeviceRow,
-        "select d.id, d.device_id, d.display_name, d.last_seen_ts, d.last_seen_ip
+        "select d.id, d.device_id, d.display_name, d.last_seen_ts, d.last_seen_ip, d.last_seen_user_agent
          from devices d join users u on u.id = d.account where u.user_id = $1 and d.device_id = $2",
         user_id,
         device_id
@@ -143,6 +146,21 @@ fn sorted(rows: Vec<(String,)>) -> Vec<String> {
     let mut device_ids: Vec<String> = rows.into_iter().map(|(device_id,)| device_id).collect();
     device_ids.sort_unstable();
     device_ids
+}
+
+/// The interned numbers of devices, by user id and device id; unknown ones are left out.
+pub(crate) async fn load_ids(db: &Db, devices: &[(&str, &str)]) -> Result<HashMap<(String, String), i64>, StoreError> {
+    let list: serde_json::Value = devices.iter().map(|(user_id, device_id)| [*user_id, *device_id]).collect();
+    let list = list.to_string();
+    let rows = sql!(
+        db.read(), fetch_all as (String, String, i64),
+        pg: "select u.user_id, d.device_id, d.id from json_array_elements($1::json) s
+             join users u on u.user_id = s ->> 0 join devices d on d.account = u.id and d.device_id = s ->> 1",
+        lite: "select u.user_id, d.device_id, d.id from json_each($1) s
+               join users u on u.user_id = s.value ->> 0 join devices d on d.account = u.id and d.device_id = s.value ->> 1",
+        list.as_str()
+    )?;
+    Ok(rows.into_iter().map(|(user_id, device_id, id)| ((user_id, device_id), id)).collect())
 }
 
 /// Writes many sightings in one statement; older ones than what is stored change nothing.

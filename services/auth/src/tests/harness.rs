@@ -136,7 +136,7 @@ impl Harness {
     }
 
     pub(crate) async fn authenticate(&self, token: &str) -> Result<AuthenticateResponse, MatrixError> {
-        let request = AuthenticateRequest { access_token: token.to_owned() };
+        let request = AuthenticateRequest { access_token: token.to_owned(), ..Default::default() };
         Ok(self.rpc().authenticate(request).await?.into_inner())
     }
 

@@ -4,21 +4,26 @@
 //! cluster; every request goes to the next gateway. `cargo test -p matrixon --test e2e -- single::sync`
 //! runs a part. With `MATRIXON_E2E_URLS` (addresses, comma-separated) it runs against a server that is there already.
 
+mod access;
 mod account_data;
 mod accounts;
 mod backup;
 mod cross_signing;
 mod crypto;
+mod deactivation;
 mod dehydrated;
 mod env;
 mod ephemeral;
 mod gateway;
+mod guests;
 mod keys;
 mod limits;
 mod malformed;
 mod membership;
 mod messages;
+mod rendezvous;
 mod rooms;
+mod sessions;
 mod state;
 mod sync;
 mod sync_rooms;
@@ -40,7 +45,12 @@ const WIDTH: usize = 6;
 
 fn list_tests() -> Vec<Test<Env>> {
     [
+        access::all(),
         accounts::all(),
+        sessions::all(),
+        guests::all(),
+        deactivation::all(),
+        rendezvous::all(),
         rooms::all(),
         timeline::all(),
         transactions::all(),
