@@ -36,47 +36,52 @@ pub(crate) struct Outbox {
 }
 
 impl From<Vec<Revocation>> for Outbox {
-    fn from(revoked: Vec<Revocation>) -> Self {
-        Self { revoked, ..Self::default() }
+    fn from(sessions: Vec<Revocation>) -> Self {
+        let mut outbox = Self::default();
+        outbox.add_sessions(sessions);
+        outbox
     }
 }
 
 impl Outbox {
-    pub(crate) fn revoke(&mut self, revocation: Revocation) {
-        self.revoked.push(revocation);
+    fn add_sessions(&mut self, sessions: Vec<Revocation>) {
+        for session in sessions {
+            if session.removed {
+                self.change(&session.user_id, &session.device_id, true, "");
+            }
+            if session.revokes {
+                self.revoked.push(session);
+            }
+        }
     }
 
     /// The keys or the name of a device have changed, or it is new.
     pub(crate) fn device_changed(&mut self, user_id: &UserId, device_id: &str) {
-        self.change(user_id, device_id, false, "");
+        self.change(user_id.as_str(), device_id, false, "");
     }
 
     /// The cross-signing keys, or signatures of them that everybody sees.
     pub(crate) fn cross_signing_changed(&mut self, user_id: &UserId) {
-        self.change(user_id, "", false, "");
+        self.change(user_id.as_str(), "", false, "");
     }
 
     /// `signer` signed a key of this user, which nobody else sees.
     pub(crate) fn signed_by(&mut self, user_id: &UserId, signer: &UserId) {
-        self.change(user_id, "", false, signer.as_str());
+        self.change(user_id.as_str(), "", false, signer.as_str());
     }
 
-    /// Devices are gone, and their sessions with them.
-    pub(crate) fn devices_deleted(&mut self, user_id: &UserId, device_ids: &[String]) {
-        self.revoked.extend(Revocation::devices(user_id, device_ids));
-        for device_id in device_ids {
-            self.change(user_id, device_id, true, "");
-        }
+    pub(crate) fn revoke(&mut self, revocation: Revocation) {
+        self.add_sessions(vec![revocation]);
     }
 
     /// Every device of the user is gone.
     pub(crate) fn all_devices_deleted(&mut self, user_id: &UserId, device_ids: &[String]) {
-        if !device_ids.is_empty() {
-            self.revoked.push(Revocation::user(user_id));
-        }
-        for device_id in device_ids {
-            self.change(user_id, device_id, true, "");
-        }
+        self.add_sessions(Revocation::all_devices(user_id, device_ids));
+    }
+
+    /// Devices are gone, and their sessions with them.
+    pub(crate) fn devices_deleted(&mut self, user_id: &UserId, device_ids: &[String]) {
+        self.add_sessions(Revocation::devices(user_id, device_ids));
     }
 
     /// The account is over.
@@ -91,8 +96,8 @@ impl Outbox {
         }
     }
 
-    fn change(&mut self, user_id: &UserId, device_id: &str, deleted: bool, visible_to: &str) {
-        let (user_id, device_id, visible_to) = (user_id.to_string(), device_id.to_owned(), visible_to.to_owned());
+    fn change(&mut self, user_id: &str, device_id: &str, deleted: bool, visible_to: &str) {
+        let (user_id, device_id, visible_to) = (user_id.to_owned(), device_id.to_owned(), visible_to.to_owned());
         let change = DeviceListChange { user_id, device_id, deleted, visible_to };
         if !self.device_lists.contains(&change) {
             self.device_lists.push(change);

@@ -33,7 +33,8 @@ pub(crate) async fn query(auth: &Auth, viewer: &UserId, queried: &Queried) -> Re
     let (devices, keys) = if local.is_empty() {
         (Vec::new(), Vec::new())
     } else {
-        let users = serde_json::Value::from_iter(local.iter().map(|user_id| user_id.as_str())).to_string();
+        let users: serde_json::Value = local.iter().map(|user_id| user_id.as_str()).collect();
+        let users = users.to_string();
         tokio::try_join!(
             device_keys::load_device_keys(&auth.db, &users),
             cross_signing::load_visible_keys(&auth.db, viewer.as_str(), &users),

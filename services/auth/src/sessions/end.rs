@@ -3,6 +3,7 @@
 use matrixon_store::{StoreError, Tx};
 use ruma::{DeviceId, UserId};
 
+use super::revocations::{self, Revocation};
 use crate::{
     error::AuthError,
     outbox::{self, Outbox},
@@ -31,8 +32,7 @@ pub(crate) async fn end_all(tx: &mut Tx, outbox: &mut Outbox, user_id: &UserId) 
 
 /// Deletes devices of a user; unknown ones are skipped.
 pub(crate) async fn delete_devices(auth: &Auth, user_id: &UserId, device_ids: &[&str]) -> Result<(), AuthError> {
-    let (mut tx, mut outbox) = (auth.db.begin().await?, Outbox::default());
+    let mut tx = auth.db.begin().await?;
     let ended = devices::delete_devices(&mut tx, user_id.as_str(), device_ids).await?;
-    outbox.devices_deleted(user_id, &ended);
-    Ok(outbox::commit(auth, tx, outbox).await?)
+    revocations::commit(auth, tx, Revocation::devices(user_id, &ended)).await
 }

@@ -27,7 +27,7 @@ async fn create(client: &Client) -> Result<String> {
 
 /// `/room_keys/keys` of a version, or of a room or session in it.
 fn path(version: &str, place: &[&str]) -> String {
-    let place: String = place.iter().map(|part| format!("/{}", escape(part))).collect();
+    let place: String = place.iter().flat_map(|part| ["/".to_owned(), escape(part)]).collect();
     format!("/_matrix/client/v3/room_keys/keys{place}?version={}", escape(version))
 }
 
