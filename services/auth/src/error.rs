@@ -40,6 +40,8 @@ pub enum AuthError {
     UnknownDevice,
     #[error("no such profile")]
     UnknownProfile,
+    #[error("there is no such registration token")]
+    UnknownRegistrationToken,
     #[error("no such user: {0}")]
     UnknownUser(String),
     #[error("{0}")]
@@ -92,6 +94,7 @@ impl From<AuthError> for MatrixError {
             AuthError::UnknownRendezvous
             | AuthError::UnknownDevice
             | AuthError::UnknownProfile
+            | AuthError::UnknownRegistrationToken
             | AuthError::UnknownUser(_)
             | AuthError::NotFound(_) => Self::not_found(message),
             AuthError::BadJson(_) => Self::bad_json(message),

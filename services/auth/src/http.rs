@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod administration;
 mod backup;
 mod device;
 mod discovery;
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> Routes<Auth> {
         .merge(backup_routes())
         .merge(admin_routes())
         .merge(rendezvous_routes())
+        .merge(administration::routes())
 }
 
 fn account_routes() -> Routes<Auth> {

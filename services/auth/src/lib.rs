@@ -7,6 +7,7 @@
 
 mod accounts;
 pub mod admin;
+mod audit;
 mod backup;
 pub mod config;
 mod error;
@@ -37,7 +38,7 @@ use matrixon_store::{
 use ruma::OwnedServerName;
 
 use self::{accounts::password::Passwords, keys::claim_writer::ClaimWriter, state::Auth};
-pub use self::{config::Config, error::AuthError, store::registration_tokens::RegistrationToken};
+pub use self::{audit::chain as audit_chain, config::Config, error::AuthError};
 
 /// What this service is built from.
 pub struct Deps {
@@ -67,16 +68,30 @@ pub enum BuildError {
 
 /// The routes of this service, for the gateway's table.
 pub fn routes() -> Vec<RouteInfo> {
-    http::routes().table()
+    [http::routes().table(), rpc::admin::routes()].concat()
 }
 
 #[cfg_attr(not(test), expect(clippy::unused_async, reason = "the same shape for every service"))]
 pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
     metrics::init();
+    let (verifier, shutdown) = (deps.verifier.clone(), deps.shutdown.clone());
+    let auth = build_state(config, deps)?;
+    let tasks = tokio::spawn(tasks::run(auth.clone(), shutdown));
+    let router = http::routes().into_router(auth.clone(), verifier.clone()).merge(rpc::router(auth, verifier));
+    Ok(Service { router, tasks })
+}
+
+/// The gRPC services alone, without background work: for a command that acts on the database itself.
+pub fn build_rpc(config: &Config, deps: Deps) -> Result<axum::Router, BuildError> {
+    let verifier = deps.verifier.clone();
+    Ok(rpc::router(build_state(config, deps)?, verifier))
+}
+
+fn build_state(config: &Config, deps: Deps) -> Result<Auth, BuildError> {
     let passwords = Passwords::new(&config.password).map_err(BuildError::Config)?;
     let claims = ClaimWriter { bus: deps.bus.clone(), clock: deps.clock.clone() };
     let claims = Appender::spawn(deps.db.clone(), claims, Limits::default());
-    let auth = Auth(Arc::new(state::Shared {
+    Ok(Auth(Arc::new(state::Shared {
         db: deps.db,
         cache: deps.cache,
         bus: deps.bus,
@@ -87,8 +102,5 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
         passwords,
         last_seen: sessions::last_seen::LastSeen::default(),
         claims,
-    }));
-    let tasks = tokio::spawn(tasks::run(auth.clone(), deps.shutdown));
-    let router = http::routes().into_router(auth.clone(), deps.verifier).merge(rpc::router(auth));
-    Ok(Service { router, tasks })
+    })))
 }

@@ -1,24 +1,29 @@
 //! The gRPC service of `proto/auth/v1`.
 
+pub(crate) mod admin;
 mod authenticate;
 mod finish_departure;
 mod get_profiles;
 mod list_revocations;
 mod report_sightings;
 
+use matrixon_http::Verifier;
 use matrixon_proto::auth::v1::{
     AuthenticateRequest, AuthenticateResponse, FinishDepartureRequest, FinishDepartureResponse, GetProfilesRequest,
     GetProfilesResponse, ListRevocationsRequest, ListRevocationsResponse, ReportSightingsRequest,
     ReportSightingsResponse,
     auth_server::{Auth as AuthRpc, AuthServer},
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, service::Routes};
 
 use crate::state::Auth;
 
 /// To be merged into the router of the cluster listener.
-pub(crate) fn router(auth: Auth) -> axum::Router {
-    tonic::service::Routes::new(AuthServer::new(auth)).into_axum_router()
+pub(crate) fn router(auth: Auth, verifier: Verifier) -> axum::Router {
+    let mut routes = Routes::builder();
+    routes.add_service(AuthServer::new(auth.clone()));
+    admin::add(&mut routes, auth, verifier);
+    routes.routes().into_axum_router()
 }
 
 #[tonic::async_trait]

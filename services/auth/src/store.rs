@@ -1,6 +1,8 @@
 //! Every SQL statement of the auth service, one module a table.
 
 pub(crate) mod access_tokens;
+pub(crate) mod administration;
+pub(crate) mod audit;
 pub(crate) mod backup_keys;
 pub(crate) mod backup_versions;
 pub(crate) mod cross_signing;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admin;
+mod administration;
 mod devices;
 mod harness;
 mod keys;

@@ -3,6 +3,7 @@
 //! In one transaction: the account is marked, its sessions, devices and identifiers go, and the streams tell everybody
 //! who has to know. The room service finds the user in `departures` and takes them out of their rooms.
 
+use matrixon_store::{StoreError, Tx};
 use ruma::UserId;
 
 use crate::{
@@ -22,17 +23,28 @@ pub(crate) async fn deactivate(auth: &Auth, user_id: &UserId, erase: bool) -> Re
     if state.deactivated && (state.erased || !erase) {
         return Ok(tx.rollback().await?);
     }
-    user_states::deactivate(&mut tx, state.id, erase).await?;
-    departures::insert_departure(&mut tx, user_id.as_str(), auth.clock.now_ms()).await?;
-    login_tokens::delete_of_account(&mut tx, state.id).await?;
-    for usage in ["master", "self_signing", "user_signing"] {
-        cross_signing::delete_key(&mut tx, state.id, usage).await?;
-    }
-    let mut outbox = Outbox::from(vec![Revocation::user(user_id)]);
-    end::end_all(&mut tx, &mut outbox, user_id).await?;
-    outbox.cross_signing_changed(user_id);
-    outbox.account_ended(user_id);
+    let outbox = end_account(&mut tx, (user_id, state.id), erase, auth.clock.now_ms()).await?;
     outbox::commit(auth, tx, outbox).await?;
     tracing::info!(%user_id, erase, "account deactivated");
     Ok(())
+}
+
+/// The same in the caller's transaction, which holds the lock of the account's row (the number).
+pub(crate) async fn end_account(
+    tx: &mut Tx,
+    (user_id, account): (&UserId, i64),
+    erase: bool,
+    now_ms: i64,
+) -> Result<Outbox, StoreError> {
+    user_states::deactivate(tx, account, erase).await?;
+    departures::insert_departure(tx, user_id.as_str(), now_ms).await?;
+    login_tokens::delete_of_account(tx, account).await?;
+    for usage in ["master", "self_signing", "user_signing"] {
+        cross_signing::delete_key(tx, account, usage).await?;
+    }
+    let mut outbox = Outbox::from(vec![Revocation::user(user_id)]);
+    end::end_all(tx, &mut outbox, user_id).await?;
+    outbox.cross_signing_changed(user_id);
+    outbox.account_ended(user_id);
+    Ok(outbox)
 }

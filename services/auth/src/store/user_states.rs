@@ -22,22 +22,6 @@ pub(crate) enum Flag {
     Locked,
 }
 
-impl Flag {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Suspended => "suspended",
-            Self::Locked => "locked",
-        }
-    }
-
-    pub(crate) fn of(self, state: &UserState) -> bool {
-        match self {
-            Self::Suspended => state.suspended,
-            Self::Locked => state.locked,
-        }
-    }
-}
-
 pub(crate) async fn find_state(db: &Db, user_id: &str) -> Result<Option<UserState>, StoreError> {
     sql!(
         db.read(),

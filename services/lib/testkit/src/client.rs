@@ -179,8 +179,13 @@ impl Client {
 
     /// Another session of an account.
     pub async fn login(&self, localpart: &str) -> Result<Self> {
+        self.login_as(localpart, PASSWORD).await
+    }
+
+    /// Another session, with another password.
+    pub async fn login_as(&self, localpart: &str, password: &str) -> Result<Self> {
         let identifier = json!({ "type": "m.id.user", "user": localpart });
-        let body = json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD });
+        let body = json!({ "type": "m.login.password", "identifier": identifier, "password": password });
         self.session(&self.post("/_matrix/client/v3/login", &body).await?)
     }
 

@@ -10,6 +10,9 @@ use matrixon_testkit::{
 };
 use serde_json::{Value, json};
 
+/// The secret of `gateway.admin_token` in every cluster of this suite.
+pub(crate) const ADMIN_TOKEN: &str = "the secret of the machine that administers";
+
 pub(crate) type Shared = Arc<Env>;
 
 pub(crate) struct Env {
@@ -36,7 +39,7 @@ impl Env {
     }
 
     pub(crate) fn options() -> Options {
-        Options::default().with_binary(env!("CARGO_BIN_EXE_matrixon"))
+        Options::default().with_binary(env!("CARGO_BIN_EXE_matrixon")).with("gateway.admin_token", ADMIN_TOKEN)
     }
 
     pub(crate) fn given_urls() -> Option<String> {

@@ -7,6 +7,7 @@
 mod access;
 mod account_data;
 mod accounts;
+mod administration;
 mod backup;
 mod cross_signing;
 mod crypto;
@@ -51,6 +52,7 @@ fn list_tests() -> Vec<Test<Env>> {
         guests::all(),
         deactivation::all(),
         rendezvous::all(),
+        administration::all(),
         rooms::all(),
         timeline::all(),
         transactions::all(),

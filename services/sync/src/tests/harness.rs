@@ -179,6 +179,7 @@ impl Client {
         };
         let assertion = Assertion {
             user: Some(user),
+            machine: None,
             remote_addr: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             request_id: "r".to_owned(),
             idempotency_key: "k".to_owned(),
