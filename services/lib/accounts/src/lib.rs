@@ -8,3 +8,4 @@ pub mod devices;
 pub mod inbox;
 pub mod one_time_keys;
 pub mod standing;
+pub mod tokens;

@@ -13,6 +13,7 @@ mod cross_signing;
 mod crypto;
 mod deactivation;
 mod dehydrated;
+mod device_lists;
 mod env;
 mod ephemeral;
 mod gateway;
@@ -29,6 +30,7 @@ mod state;
 mod sync;
 mod sync_rooms;
 mod timeline;
+mod to_device;
 mod transactions;
 mod wire;
 
@@ -67,6 +69,8 @@ fn list_tests() -> Vec<Test<Env>> {
         cross_signing::all(),
         backup::all(),
         dehydrated::all(),
+        to_device::all(),
+        device_lists::all(),
         gateway::all(),
         wire::all(),
     ]
