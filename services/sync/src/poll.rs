@@ -38,10 +38,7 @@ pub(crate) async fn sync(shared: &Shared, ask: Ask, timeout: Duration) -> Result
             let news = hide_erased(shared, &ask, news).await?;
             Ok(finish(shared, &ask, &news, None))
         }
-        Some(since) => {
-            Box::pin(to_device::acknowledge(shared, ask.device, since.to_device)).await?;
-            incremental(shared, ask, since, timeout, (&user, &device)).await
-        }
+        Some(since) => incremental(shared, ask, since, timeout, (&user, &device)).await,
     };
     for present in [user, device] {
         present.leave(shared.clock.now_ms());
@@ -73,6 +70,7 @@ async fn incremental(
             return Err(SyncError::FutureToken);
         }
     }
+    Box::pin(to_device::acknowledge(shared, ask.device, since.to_device)).await?;
     let mut woken = None;
     loop {
         // registered before the position is sampled: what comes after the sample rings

@@ -249,6 +249,40 @@ async fn counts_of_keys_are_in_every_response() {
 }
 
 #[tokio::test]
+async fn a_request_without_news_asks_sql_for_nothing() {
+    on_both(Config { heartbeat_ms: 60_000, ..Config::default() }, |harness| async move {
+        let alice = harness.device(&user(0), "A").await;
+        let bob = harness.device(&user(1), "B").await;
+        let mut world = harness.world();
+        let room = world.create_room(&user(1)).await;
+        world.member(room, &user(0), &user(0), "join").await;
+        let client = harness.session(0, &bob);
+        let queries = async |since: &str| {
+            let idle = client.sync(&[("since", since), ("timeout", "30")]);
+            let (response, stats) = matrixon_runtime::query_stats::scope(idle).await;
+            (batch(&response), stats.queries)
+        };
+        let since = batch(&client.sync(&[]).await);
+        assert_eq!(queries(&since).await.1, 0, "idle");
+        send(&harness, (0, &alice), "1", json!({&user(1): {"B": {"n": 1}}})).await.ok();
+        let (since, delivering) = queries(&since).await;
+        assert_eq!(delivering, 1, "a message");
+        let (since, acknowledging) = queries(&since).await;
+        assert!((1..=3).contains(&acknowledging), "a transaction that deletes it");
+        assert_eq!(queries(&since).await.1, 0, "idle again");
+        // somebody else's messages, devices and keys are nobody's business
+        send(&harness, (0, &alice), "2", json!({&user(0): {"A": {"n": 2}}})).await.ok();
+        world.change_device(&user(2), "").await;
+        world.set_keys(alice.number, 3, false).await;
+        harness.session(0, &alice).sync(&[]).await;
+        let (since, _) = queries(&since).await;
+        assert_eq!(queries(&since).await.1, 0, "the others");
+        harness.shutdown.stop();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_full_inbox_loses_its_oldest_messages() {
     on_both(Config { to_device_inbox_limit: 50, ..config() }, |harness| async move {
         let alice = harness.device(&user(0), "A").await;
