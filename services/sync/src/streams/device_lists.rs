@@ -27,8 +27,8 @@ use crate::{
     token::Token,
 };
 
-/// More users than these at once are for SQL.
-const MAX_COMPANY: usize = 32;
+/// More users than these, of whose rooms memory knows nothing, are for SQL.
+const MAX_STRANGERS: usize = 32;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DeviceLists {
@@ -106,17 +106,15 @@ fn from_memory(view: &View<'_>, since: Token, missing: &mut Missing) -> Option<D
         }
     }
     let company: BTreeSet<&Arc<str>> = changed.iter().copied().chain(moved.keys().copied()).collect();
-    if company.len() > MAX_COMPANY {
-        return None;
-    }
     let mut lists = DeviceLists::default();
+    let mut strangers = BTreeSet::new();
     for user_id in company {
         if **user_id == *view.ask.user_id {
             lists.changed.insert(user_id.clone());
             continue;
         }
         let Some(user) = view.memory.user(user_id) else {
-            missing.company.insert(user_id.clone());
+            strangers.insert(user_id.clone());
             continue;
         };
         let moves = moved.get(user_id).map_or(&[][..], Vec::as_slice);
@@ -127,6 +125,10 @@ fn from_memory(view: &View<'_>, since: Token, missing: &mut Missing) -> Option<D
             lists.left.insert(user_id.clone());
         }
     }
+    if strangers.len() > MAX_STRANGERS {
+        return None;
+    }
+    missing.company = strangers;
     Some(lists)
 }
 
