@@ -42,7 +42,7 @@ pub(crate) fn routes() -> Routes<Sync> {
         .ruma(push::get_pushrules_all::handler, read())
         .ruma(push::get_pushrules_global_scope::handler, read())
         .ruma(keys::get_key_changes::handler, read())
-        .ruma(to_device::send_event_to_device::handler, content().body_limit(MAX_TO_DEVICE_BYTES));
+        .ruma(to_device::send_event_to_device::handler, content().body_limit(MAX_TO_DEVICE_BYTES).guests());
     typing::create_typing_event::PATHS.into_iter().fold(routes, typing)
 }
 
