@@ -258,8 +258,8 @@ async fn a_request_without_news_asks_sql_for_nothing() {
         world.member(room, &user(0), &user(0), "join").await;
         let client = harness.session(0, &bob);
         let queries = async |since: &str| {
-            let idle = client.sync(&[("since", since), ("timeout", "30")]);
-            let (response, stats) = matrixon_runtime::query_stats::scope(idle).await;
+            let query = [("since", since), ("timeout", "30")];
+            let (response, stats) = matrixon_runtime::query_stats::scope(client.sync(&query)).await;
             (batch(&response), stats.queries)
         };
         let since = batch(&client.sync(&[]).await);
