@@ -6,6 +6,7 @@ use matrixon_store::Db;
 
 use crate::{
     error::SyncError,
+    live::memory::Memory,
     state::Shared,
     store::device_lists as store,
     streams::{DeviceLists, LoadedLists},
@@ -50,10 +51,10 @@ pub(crate) async fn since(shared: &Shared, viewer: &str, from: Token) -> Result<
 
 /// `/keys/changes`: `to` may not be reached here yet, or never.
 pub(crate) async fn changes(shared: &Shared, viewer: &str, from: Token, to: Token) -> Result<DeviceLists, SyncError> {
-    if !shared.live.read(|memory| memory.heads()).has_reached(from.max(to)) {
+    if !shared.live.read(Memory::heads).has_reached(from.max(to)) {
         shared.live.refresh().await?;
     }
-    let heads = shared.live.read(|memory| memory.heads());
+    let heads = shared.live.read(Memory::heads);
     if from.events > heads.events || from.device_lists > heads.device_lists {
         return Err(SyncError::FutureToken);
     }

@@ -8,7 +8,7 @@
 //! A row is deleted only when its device comes back with a token that was given out with it, and before anything else is
 //! answered: a message is delivered until it is acknowledged and never after. It goes with its device, in one transaction.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use matrixon_store::{
     StoreError, Tx,
@@ -68,7 +68,10 @@ impl Transaction<'_> {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 
@@ -127,7 +130,7 @@ pub(crate) async fn acknowledge(shared: &Shared, device: i64, upto: i64) -> Resu
 
 pub(crate) struct ToDeviceWriter {
     pub(crate) bellman: Bellman,
-    /// Inboxes to be checked by [`keep_bounded`].
+    /// Inboxes to be checked by the janitor.
     pub(crate) checks: mpsc::Sender<i64>,
 }
 

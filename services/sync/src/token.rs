@@ -173,8 +173,8 @@ mod tests {
 
         #[test]
         fn reads_over_numbers_of_newer_versions(token in token(), more in prop::collection::vec(0i64.., 0..MAX_NUMBERS - 6)) {
-            let more: String = more.iter().map(|number| format!("_{number}")).collect();
-            prop_assert_eq!(format!("{token}{more}").parse::<Token>(), Ok(token));
+            let text = more.iter().fold(token.to_string(), |text, number| format!("{text}_{number}"));
+            prop_assert_eq!(text.parse::<Token>(), Ok(token));
         }
 
         #[test]

@@ -15,9 +15,9 @@ use crate::network::Network;
 
 const SENDERS: usize = 4;
 /// How long one request may take, with all its attempts.
-const INSISTENCE: Duration = Duration::from_secs(60);
+const INSISTENCE: Duration = Duration::from_mins(1);
 /// How long a reader may take for the rest after the last message.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Between two requests of one sender, so that all of it takes long enough for several disturbances.
 const PAUSE: Duration = Duration::from_millis(60);
 const RETRY: Duration = Duration::from_millis(50);

@@ -124,7 +124,6 @@ pub(crate) struct ToDevicePlace {
 }
 
 impl ToDevicePlace {
-    #[expect(clippy::needless_pass_by_value, reason = "as all items are read")]
     pub(crate) fn from_item(item: ToDeviceItem) -> Self {
         Self { position: item.position, device: item.device }
     }
@@ -138,7 +137,6 @@ pub(crate) struct KeyCountChange {
 }
 
 impl KeyCountChange {
-    #[expect(clippy::needless_pass_by_value, reason = "as all items are read")]
     pub(crate) fn from_item(item: KeyCountItem) -> Self {
         Self { position: item.position, device: item.device }
     }

@@ -38,7 +38,7 @@ async fn to_device_messages_survive_kills(network: Arc<Network>) -> Result<()> {
     to_device::survive(network, |network, _| async move {
         network.act(|cluster| cluster.kill("all", 0)).await?;
         network.act(|cluster| cluster.start("all", 0)).await?;
-        tokio::time::sleep(Duration::from_millis(1_000)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         Ok(())
     })
     .await
