@@ -127,7 +127,7 @@ async fn prepare(
 }
 
 async fn log_in(target: &Target, user: &mut User, index: usize) -> anyhow::Result<()> {
-    let mut client = Client::new(&target.addresses[index % target.addresses.len()]);
+    let mut client = Client::new(&target.addresses, index);
     let identifier = json!({ "type": "m.id.user", "user": user.user_id });
     let body = json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD });
     let answer = client.json(Method::POST, "/_matrix/client/v3/login", &body).await?;

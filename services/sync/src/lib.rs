@@ -8,9 +8,9 @@
 mod account_data;
 mod append;
 pub mod config;
-mod erased;
 mod device_lists;
 mod devices;
+mod erased;
 mod error;
 mod filter;
 mod filters;

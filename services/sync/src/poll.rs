@@ -35,7 +35,7 @@ pub(crate) async fn sync(shared: &Shared, ask: Ask, timeout: Duration) -> Result
         None => {
             let loaded = Box::pin(begin(shared, &ask)).await?;
             let news = Box::pin(collect(shared, &ask, loaded)).await?;
-            let news = hide_erased(shared, &ask, news).await?;
+            let news = Box::pin(hide_erased(shared, &ask, news)).await?;
             Ok(finish(shared, &ask, &news, None))
         }
         Some(since) => incremental(shared, ask, since, timeout, (&user, &device)).await,
@@ -84,7 +84,7 @@ async fn incremental(
             Err(_) => Box::pin(collect(shared, &ask, Loaded::default())).await?,
         };
         if !news.is_empty() || ask.full_state {
-            let news = hide_erased(shared, &ask, news).await?;
+            let news = Box::pin(hide_erased(shared, &ask, news)).await?;
             return Ok(finish(shared, &ask, &news, woken));
         }
         if shared.shutdown.draining() {

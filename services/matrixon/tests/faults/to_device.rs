@@ -139,7 +139,7 @@ impl Reader {
             }
             let body = self.sync(&self.since.clone(), 2_000).await?;
             self.take(&body)?;
-            self.since = body["next_batch"].as_str().context("no next_batch")?.to_owned();
+            body["next_batch"].as_str().context("no next_batch")?.clone_into(&mut self.since);
         }
         // this acknowledges the last ones; from then on no token, however old, brings any of them back
         for since in [self.since.clone(), first.clone(), first] {

@@ -55,7 +55,7 @@ pub(crate) fn no_keys() -> Bytes {
 }
 
 impl Body<'_> {
-    pub(super) fn to_device(&mut self, messages: &[Message]) {
+    pub(super) fn messages(&mut self, messages: &[Message]) {
         if messages.is_empty() {
             return;
         }

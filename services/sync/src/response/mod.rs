@@ -39,7 +39,7 @@ pub(crate) fn write(ask: &Ask, news: &News, now_ms: i64) -> Bytes {
     body.out.key("next_batch");
     body.out.text(&news.next.to_string());
     body.account_data(news);
-    body.to_device(&news.to_device);
+    body.messages(&news.to_device);
     body.device_lists(&news.device_lists);
     body.rooms(news);
     body.out.comma();

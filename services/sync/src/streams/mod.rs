@@ -196,6 +196,7 @@ pub(crate) struct Summary {
 }
 
 /// What memory does not have.
+#[expect(clippy::struct_excessive_bools, reason = "each names one thing to load")]
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
     /// State, newest events (this many) and receipts of rooms.

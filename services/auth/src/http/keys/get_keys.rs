@@ -12,5 +12,5 @@ pub(crate) async fn handler(
     State(auth): State<Auth>,
     Matrix { req, auth: requester, .. }: Matrix<v3::Request, UserAuth>,
 ) -> Result<RawJson, AuthError> {
-    Ok(RawJson(query(&auth, &requester.user_id, &req.device_keys).await?))
+    Ok(RawJson(Box::pin(query(&auth, &requester.user_id, &req.device_keys)).await?))
 }
