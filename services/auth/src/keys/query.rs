@@ -19,12 +19,20 @@ use crate::{
     },
 };
 
+/// Users that one request may ask for.
+const MAX_USERS: usize = 10_000;
+
 /// Whose keys are wanted, and of which devices; none means all.
 pub(crate) type Queried = BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>;
 
 /// The answer to `/keys/query`. Local users without keys have an empty object, so that "no devices" can be told from
 /// "no answer".
+///
+/// `M_INVALID_PARAM` ← more than 10,000 users
 pub(crate) async fn query(auth: &Auth, viewer: &UserId, queried: &Queried) -> Result<Bytes, AuthError> {
+    if queried.len() > MAX_USERS {
+        return Err(AuthError::InvalidParam(format!("the keys of at most {MAX_USERS} users can be asked for at once")));
+    }
     let local: Vec<&UserId> = queried
         .keys()
         .map(AsRef::as_ref)

@@ -169,7 +169,7 @@ async fn a_backup_is_private(env: Shared) -> Result<()> {
 }
 
 async fn many_sessions_at_once(env: Shared) -> Result<()> {
-    const SESSIONS: usize = 20_000;
+    const SESSIONS: usize = 8_000;
     let alice = env.user("alice").await?;
     let version = create(&alice).await?;
     let data = "x".repeat(200);

@@ -1,5 +1,7 @@
 //! `POST /_matrix/client/*/keys/query` —
 //! <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3keysquery>
+//!
+//! Errors: `M_INVALID_PARAM` ← more than 10,000 users
 
 use axum::extract::State;
 use matrixon_http::{Matrix, RawJson, UserAuth};
