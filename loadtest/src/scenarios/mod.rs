@@ -5,6 +5,7 @@ mod fanout;
 mod idle;
 mod rooms;
 mod send;
+mod steady;
 mod sync;
 
 use clap::Subcommand;
@@ -29,6 +30,8 @@ pub(crate) enum Scenario {
     CreateRoom(rooms::Args),
     /// Long polls that nothing happens to, and sends beside them.
     Idle(idle::Args),
+    /// Clients that send and sync while somebody restarts, scales or kills servers: what failed, was lost, was doubled.
+    Steady(steady::Args),
 }
 
 impl Scenario {
@@ -42,6 +45,7 @@ impl Scenario {
             Self::Join(args) => rooms::join(target, args).await,
             Self::CreateRoom(args) => rooms::create(target, args).await,
             Self::Idle(args) => idle::run(target, args).await,
+            Self::Steady(args) => steady::run(target, args).await,
         }
     }
 }

@@ -2,10 +2,13 @@
 
 mod config;
 mod database;
+mod patience;
 mod registration_token;
+mod selftest;
 mod serve;
 mod user;
 
+pub(crate) use patience::patiently;
 pub(crate) use serve::first_account_message;
 
 use std::{
@@ -32,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Database(command) => database::run(path, &command),
         Command::User(command) => user::run(path, command),
         Command::RegistrationToken(command) => registration_token::run(path, command),
+        Command::Selftest(args) => selftest::run(path, args),
     }
 }
 
