@@ -1,0 +1,2 @@
+"""k8s/ is the chart's defaults."""
+ALL = []
