@@ -70,7 +70,8 @@ impl Http {
         let answer = self.client.request(request.body(Full::new(Bytes::from(body)))?).await;
         let answer = answer.with_context(|| format!("{described} at {}", self.url))?;
         let status = answer.status().as_u16();
-        let bytes = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
+        let bytes =
+            Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await.map_err(anyhow::Error::from_boxed)?;
         let text = String::from_utf8_lossy(&bytes.to_bytes()).into_owned();
         let body = serde_json::from_str(&text).unwrap_or_default();
         Ok(Reply { status, body, text, request: described })
