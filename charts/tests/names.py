@@ -15,7 +15,7 @@ def check_lengths(objects, what):
 
 
 def long_names_work():
-    for name in ("a" * 63, "a" * 39 + "-" + "b" * 23, "x"):
+    for name in ("a" * 63, "a" * 50, "a" * 41, "a" * 39 + "-" + "b" * 23, "x"):
         _, objects = render(ci("development"), sets=[f"fullnameOverride={name}", "backup.enabled=true", "dashboards.enabled=true"])
         check_lengths(objects, name)
     _, objects = render(ci("development"), release="r" * 53)

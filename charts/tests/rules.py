@@ -5,9 +5,9 @@ import tomllib
 
 from render import Fault, ci, name_of, pods, render
 
-# whom a role calls, and whether it has business outside: docs/architecture.md
+# whom a role calls (the gateway its like: `matrixon admin`), and whether it has business outside: docs/architecture.md
 CALLS = {
-    "gateway": {"auth", "room", "sync", "media", "federation"},
+    "gateway": {"auth", "room", "sync", "media", "federation", "gateway"},
     "sync": {"auth", "room"},
     "media": {"auth", "room"},
     "federation": {"auth", "room"},

@@ -61,12 +61,17 @@
 {{/* Where the replicas of each role are. */}}
 {{- define "matrixon.discovery" -}}
 {{- $root := . -}}
-{{- $dns := dict -}}
+{{- $dns := dict -}}{{- $watched := dict -}}
 {{- range $role := splitList " " (include "matrixon.roles" .) -}}
 {{- if ne $role "gateway" -}}
 {{- $name := printf "%s-%s.%s.svc.%s.:8100" (include "matrixon.fullname" $root) $role $root.Release.Namespace $root.Values.discovery.clusterDomain -}}
 {{- $_ := set $dns $role $name -}}
+{{- $_ := set $watched $role (printf "%s-%s" (include "matrixon.fullname" $root) $role) -}}
 {{- end -}}
 {{- end -}}
+{{- if eq .Values.discovery.mode "kubernetes" -}}
+{{- toJson (dict "dns" $dns "kubernetes" $watched) -}}
+{{- else -}}
 {{- toJson (dict "dns" $dns) -}}
+{{- end -}}
 {{- end -}}

@@ -29,10 +29,10 @@
 {{- if gt (include "matrixon.fewest" . | int) 0 -}}true{{- end -}}
 {{- end -}}
 
-{{/* Whom a role calls. */}}
+{{/* Whom a role calls; the gateway its like, for `matrixon admin`. */}}
 {{- define "matrixon.calls" -}}
 {{- get (dict
-  "gateway" "auth room sync media federation"
+  "gateway" "auth room sync media federation gateway"
   "sync" "auth room"
   "media" "auth room"
   "federation" "auth room"
