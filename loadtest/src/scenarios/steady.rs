@@ -44,7 +44,8 @@ pub(crate) struct Args {
     pub(crate) started: Option<PathBuf>,
 }
 
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// As patient clients do.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long after the last message the last one may arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL_MS: u64 = 10_000;
