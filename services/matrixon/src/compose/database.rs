@@ -17,7 +17,9 @@ const POOL_EVERY: Duration = Duration::from_secs(5);
 /// Connects, as patiently as `database.startup_wait_seconds` says.
 pub(crate) async fn connect_patiently(settings: &Settings) -> Result<Db> {
     let tell = |error: &str| tracing::warn!(error, "waiting for the database");
-    patiently(settings.config.database.startup_wait_seconds, tell, || connect_migrated(settings)).await
+    let db = patiently(settings.config.database.startup_wait_seconds, tell, || connect_migrated(settings)).await?;
+    db.warm().await?;
+    Ok(db)
 }
 
 /// Readiness and gauges of the database.
