@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -55,8 +55,8 @@ const SLOW: Duration = Duration::from_secs(1);
 const FAILURES_SHOWN: usize = 8;
 
 /// What one task did.
-#[derive(Default)]
 struct Log {
+    began: Instant,
     requests: u64,
     failures: Vec<String>,
     /// Acknowledged: event id → room.
@@ -71,10 +71,21 @@ struct Log {
 }
 
 impl Log {
+    fn new(room: usize) -> Self {
+        Self {
+            began: Instant::now(),
+            requests: 0,
+            failures: Vec::new(),
+            sent: HashMap::new(),
+            took: Vec::new(),
+            seen: HashMap::new(),
+            numbers: HashMap::new(),
+            room,
+        }
+    }
+
     fn fail(&mut self, what: &str, why: impl std::fmt::Display) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let (hours, minutes, seconds) = (now / 3600 % 24, now / 60 % 60, now % 60);
-        self.failures.push(format!("{hours:02}:{minutes:02}:{seconds:02} {what}: {why:#}"));
+        self.failures.push(format!("{:7.1} s {what}: {why:#}", self.began.elapsed().as_secs_f64()));
     }
 }
 
@@ -111,7 +122,7 @@ async fn send_one(user: &mut User, room: &str, number: u64, log: &mut Log) -> Op
 }
 
 async fn send(mut user: User, room: (usize, Arc<str>), rate: f64, stop: watch::Receiver<bool>) -> Log {
-    let mut log = Log { room: room.0, ..Log::default() };
+    let mut log = Log::new(room.0);
     let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut number = 0;
@@ -128,7 +139,7 @@ async fn send(mut user: User, room: (usize, Arc<str>), rate: f64, stop: watch::R
 }
 
 async fn receive(mut user: User, room: (usize, Arc<str>), mut since: String, mut end: watch::Receiver<bool>) -> Log {
-    let mut log = Log { room: room.0, ..Log::default() };
+    let mut log = Log::new(room.0);
     loop {
         log.requests += 1;
         let answer = tokio::select! {
@@ -177,7 +188,8 @@ fn slow_spell(took: &[(Instant, Duration)], began: Instant) -> u64 {
     let mut seconds = BTreeMap::<u64, Vec<Duration>>::new();
     for (ended, took) in took {
         // a send that took ten seconds was slow in all of them
-        let (last, first) = ((*ended - began).as_secs(), (*ended - *took).saturating_duration_since(began).as_secs());
+        let ended = ended.saturating_duration_since(began);
+        let (last, first) = (ended.as_secs(), ended.saturating_sub(*took).as_secs());
         for second in first..=last {
             seconds.entry(second).or_default().push(*took);
         }
@@ -243,11 +255,15 @@ fn judge(stopwatch: Stopwatch<'_>, began: Instant, args: &Args, sent: &[Log], re
     let logs = || sent.iter().chain(received);
     let mut samples = Samples::default();
     let took: Vec<_> = sent.iter().flat_map(|log| log.took.iter().copied()).collect();
-    took.iter().for_each(|(_, took)| samples.add(*took));
+    for (_, took) in &took {
+        samples.add(*took);
+    }
     let mut failures: Vec<&String> = logs().flat_map(|log| &log.failures).collect();
     failures.sort();
     samples.failures = failures.len() as u64;
-    failures.iter().take(FAILURES_SHOWN).for_each(|failure| eprintln!("failed: {failure}"));
+    for failure in failures.iter().take(FAILURES_SHOWN) {
+        eprintln!("failed: {failure}");
+    }
     let mut report = stopwatch.finish(&format!("steady, {} clients, {} rooms", args.clients, args.rooms), samples);
     report.checks = HashMap::from([
         ("requests".to_owned(), logs().map(|log| log.requests).sum()),
