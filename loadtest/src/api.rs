@@ -59,9 +59,8 @@ impl User {
     }
 
     /// The same session with a connection of its own to the `index`-th gateway.
-    pub(crate) fn twin(&self, target: &Target, index: usize) -> Self {
-        let client = self.client.to_other(&target.addresses[index % target.addresses.len()]);
-        Self { user_id: self.user_id.clone(), client, txn: self.txn }
+    pub(crate) fn twin(&self, index: usize) -> Self {
+        Self { user_id: self.user_id.clone(), client: self.client.to_other(index), txn: self.txn }
     }
 
     pub(crate) async fn register_many(target: &Target, count: usize) -> anyhow::Result<Vec<Self>> {

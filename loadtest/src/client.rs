@@ -42,8 +42,8 @@ impl Client {
     }
 
     /// The same session on a new connection.
-    pub(crate) fn to_other(&self, address: &str) -> Self {
-        Self { authorization: self.authorization.clone(), ..Self::new(address) }
+    pub(crate) fn to_other(&self, index: usize) -> Self {
+        Self { authorization: self.authorization.clone(), ..Self::new(&self.addresses, index) }
     }
 
     pub(crate) fn set_token(&mut self, token: &str) {

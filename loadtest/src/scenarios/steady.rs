@@ -213,7 +213,7 @@ async fn prepare(target: &Target, args: &Args) -> anyhow::Result<Vec<(User, User
     let rooms: Vec<Arc<str>> = rooms.into_iter().map(Into::into).collect();
     let mut clients = Vec::with_capacity(users.len());
     for (index, sender) in users.into_iter().enumerate() {
-        let mut receiver = sender.twin(target, index + 1);
+        let mut receiver = sender.twin(index + 1);
         let since = receiver.next_batch().await?;
         let room = index % rooms.len();
         clients.push((sender, receiver, (room, Arc::clone(&rooms[room])), since));
