@@ -66,8 +66,9 @@ cluster-ctl: $(CLUSTER_BIN) ## DIR, CMD="status | kill ROLE INDEX | stop ROLE IN
 cluster-down: $(CLUSTER_BIN) ## End the cluster in DIR, whatever state it is in; its files stay
 	@$(CLUSTER_BIN) down --dir "$(DIR)"
 
-chart: ## Render the Helm chart and k8s/ with all sets of values and check what comes out (.ci/install makes helm)
+chart: ## Render and check the Helm chart and k8s/ with all sets of values, compose files, units, proxies
 	@PATH="$(TOOLS):$$PATH" charts/check
+	docker/check
 
 image: build ## The container image as IMAGE (localhost/matrixon:dev) in OUT (matrixon-image.tar); needs no Docker and no registry
 	@docker/image "$(MATRIXON_BIN)" "$(or $(IMAGE),localhost/matrixon:dev)" "$(or $(OUT),matrixon-image.tar)"
