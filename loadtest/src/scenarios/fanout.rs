@@ -123,16 +123,13 @@ async fn receive(mut user: User, mut since: String, room: usize, mut goal: watch
             user.client.reconnect();
             continue;
         };
-        match answer.and_then(|bytes| Ok(serde_json::from_slice::<Sync>(&bytes)?)) {
-            Ok(sync) => {
-                since.clone_from(&sync.next_batch);
-                inbox.take(sync);
-            }
-            Err(_) => {
-                inbox.failures += 1;
-                user.client.rotate();
-                tokio::time::sleep(RETRY_AFTER).await;
-            }
+        if let Ok(sync) = answer.and_then(|bytes| Ok(serde_json::from_slice::<Sync>(&bytes)?)) {
+            since.clone_from(&sync.next_batch);
+            inbox.take(sync);
+        } else {
+            inbox.failures += 1;
+            user.client.rotate();
+            tokio::time::sleep(RETRY_AFTER).await;
         }
         if done {
             return inbox;
