@@ -67,6 +67,8 @@ fn scenarios(seconds: u64) -> anyhow::Result<Vec<Scenario>> {
         (&["create-room"], &timed),
         (&["join"], plain),
         (&["login"], &timed),
+        (&["keys-query"], &timed),
+        (&["keys-claim"], plain),
         (&["idle"], plain),
     ]
     .into_iter()

@@ -2,6 +2,14 @@
 //! Versions N and N-1 run side by side: fields are only ever added.
 #![forbid(unsafe_code)]
 
+pub mod admin {
+    pub mod v1 {
+        tonic::include_proto!("matrixon.admin.v1");
+
+        /// The path of every method of this package.
+        pub const METHODS: &[&str] = include!(concat!(env!("OUT_DIR"), "/admin_methods.rs"));
+    }
+}
 pub mod auth {
     pub mod v1 {
         tonic::include_proto!("matrixon.auth.v1");

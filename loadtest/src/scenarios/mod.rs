@@ -3,6 +3,7 @@
 mod accounts;
 mod fanout;
 mod idle;
+mod keys;
 mod rooms;
 mod send;
 mod steady;
@@ -28,6 +29,10 @@ pub(crate) enum Scenario {
     Join(rooms::Args),
     /// New rooms.
     CreateRoom(rooms::Args),
+    /// `/keys/query` of many users.
+    KeysQuery(keys::QueryArgs),
+    /// `/keys/claim` of many devices.
+    KeysClaim(keys::ClaimArgs),
     /// Long polls that nothing happens to, and sends beside them.
     Idle(idle::Args),
     /// Clients that send and sync while somebody restarts, scales or kills servers: what failed, was lost, was doubled.
@@ -44,6 +49,8 @@ impl Scenario {
             Self::Login(args) => accounts::login(target, args).await,
             Self::Join(args) => rooms::join(target, args).await,
             Self::CreateRoom(args) => rooms::create(target, args).await,
+            Self::KeysQuery(args) => keys::query(target, args).await,
+            Self::KeysClaim(args) => keys::claim(target, args).await,
             Self::Idle(args) => idle::run(target, args).await,
             Self::Steady(args) => steady::run(target, args).await,
         }

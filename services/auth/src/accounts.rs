@@ -2,6 +2,9 @@
 
 pub(crate) mod change_password;
 pub(crate) mod create;
+pub(crate) mod deactivate;
+pub(crate) mod guests;
 pub(crate) mod localpart;
+pub(crate) mod moderation;
 pub(crate) mod password;
 pub(crate) mod profile;

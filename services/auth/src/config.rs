@@ -16,12 +16,22 @@ pub struct Config {
     /// Whoever holds a valid registration token may make an account (`m.login.registration_token`);
     /// `matrixon registration-token create` makes tokens.
     pub token_registration: bool,
+    /// Anybody may make a guest account, which sees and joins only rooms that let guests in.
+    pub guest_registration: bool,
     /// How long an access token lives that comes with a refresh token, in seconds.
     pub refreshable_access_token_seconds: u64,
     /// How long an access token lives that comes without a refresh token, in seconds. 0: for ever.
     pub access_token_seconds: u64,
     /// How long a client may take from one stage of user-interactive authentication to the next, in seconds.
     pub interactive_session_seconds: u64,
+    /// How long a token for `m.login.token` is good, in seconds.
+    pub login_token_seconds: u64,
+    /// How long two devices may take to log one of them in by a QR code, in seconds.
+    pub rendezvous_seconds: u64,
+    /// How often sightings of devices are written, in seconds.
+    pub last_seen_seconds: u64,
+    /// Attempts to log in to one account, over all processes. The right password fills the bucket again.
+    pub login_attempts: LoginAttempts,
     /// Password rules and the cost of their hashes.
     pub password: PasswordConfig,
 }
@@ -45,14 +55,35 @@ pub struct PasswordConfig {
     pub queue: usize,
 }
 
+/// Section `auth.login_attempts`: a token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoginAttempts {
+    /// Wrong passwords a second that are forgotten; 0 means no limit.
+    pub per_second: f64,
+    /// Wrong passwords that may come at once.
+    pub burst: f64,
+}
+
+impl Default for LoginAttempts {
+    fn default() -> Self {
+        Self { per_second: 0.1, burst: 20.0 }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             open_registration: false,
             token_registration: true,
+            guest_registration: false,
             refreshable_access_token_seconds: 3_600,
             access_token_seconds: 0,
             interactive_session_seconds: 1_800,
+            login_token_seconds: 120,
+            rendezvous_seconds: 300,
+            last_seen_seconds: 60,
+            login_attempts: LoginAttempts::default(),
             password: PasswordConfig::default(),
         }
     }

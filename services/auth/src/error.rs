@@ -20,18 +20,28 @@ pub enum AuthError {
     RegistrationTokenSpent,
     #[error("Invalid username or password")]
     InvalidCredentials,
+    #[error("the login token is unknown, used or expired")]
+    InvalidLoginToken,
     #[error("this account has been deactivated")]
     UserDeactivated,
+    #[error("this account has been locked")]
+    UserLocked,
+    #[error("too many attempts to log in")]
+    TooManyAttempts { retry_after_ms: u64 },
     #[error("{0}")]
     WeakPassword(String),
     #[error("this server does not know this type of log-in")]
     UnknownLoginType,
     #[error("the token is unknown or has ended")]
     UnknownToken { soft_logout: bool },
+    #[error("there is no such rendezvous, or it has ended")]
+    UnknownRendezvous,
     #[error("no such device")]
     UnknownDevice,
     #[error("no such profile")]
     UnknownProfile,
+    #[error("there is no such registration token")]
+    UnknownRegistrationToken,
     #[error("no such user: {0}")]
     UnknownUser(String),
     #[error("{0}")]
@@ -40,6 +50,14 @@ pub enum AuthError {
     InvalidParam(String),
     #[error("{0}")]
     MissingParam(&'static str),
+    #[error("{0}")]
+    BadJson(String),
+    #[error("{0}")]
+    InvalidSignature(String),
+    #[error("{0}")]
+    NotFound(&'static str),
+    #[error("this is not the current version of the backup")]
+    WrongRoomKeysVersion { current: String },
     #[error("{0}")]
     TooLarge(&'static str),
     #[error("user-interactive authentication is needed")]
@@ -64,14 +82,25 @@ impl From<AuthError> for MatrixError {
             AuthError::RegistrationClosed
             | AuthError::NoGuests
             | AuthError::InvalidCredentials
+            | AuthError::InvalidLoginToken
             | AuthError::Forbidden(_) => Self::forbidden(message),
             AuthError::RegistrationTokenSpent => Self::unauthorized(message),
             AuthError::UserDeactivated => Self::user_deactivated(),
+            AuthError::UserLocked => Self::user_locked(),
+            AuthError::TooManyAttempts { retry_after_ms } => Self::limit_exceeded(retry_after_ms.max(1)),
             AuthError::WeakPassword(_) => Self::weak_password(message),
             AuthError::UnknownLoginType => Self::unknown(StatusCode::BAD_REQUEST, message),
             AuthError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
-            AuthError::UnknownDevice | AuthError::UnknownProfile | AuthError::UnknownUser(_) => {
-                Self::not_found(message)
+            AuthError::UnknownRendezvous
+            | AuthError::UnknownDevice
+            | AuthError::UnknownProfile
+            | AuthError::UnknownRegistrationToken
+            | AuthError::UnknownUser(_)
+            | AuthError::NotFound(_) => Self::not_found(message),
+            AuthError::BadJson(_) => Self::bad_json(message),
+            AuthError::InvalidSignature(_) => Self::new(StatusCode::BAD_REQUEST, "M_INVALID_SIGNATURE", message),
+            AuthError::WrongRoomKeysVersion { current } => {
+                Self::new(StatusCode::FORBIDDEN, "M_WRONG_ROOM_KEYS_VERSION", message).with("current_version", current)
             }
             AuthError::InvalidParam(_) => Self::invalid_param(message),
             AuthError::MissingParam(_) => Self::missing_param(message),

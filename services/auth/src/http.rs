@@ -1,21 +1,36 @@
 //! The HTTP slice: one file an endpoint, named like ruma's modules.
 
 mod account;
+mod admin;
+mod administration;
+mod backup;
 mod device;
 mod discovery;
+mod keys;
 mod profile;
+mod rendezvous;
 mod session;
 
+use ::http::Method;
 use bytes::Bytes;
 use matrixon_http::{LimitClass, RouteOptions, Routes};
 use matrixon_runtime::role::Role;
 use serde::Serialize;
 
-use crate::{error::AuthError, state::Auth};
+use self::rendezvous::{PATH, SESSION_PATH};
+use crate::{error::AuthError, rendezvous::MAX_BYTES, state::Auth};
 
 /// Every route of this service.
 pub(crate) fn routes() -> Routes<Auth> {
-    Routes::new(Role::Auth).merge(account_routes()).merge(session_routes()).merge(user_routes())
+    Routes::new(Role::Auth)
+        .merge(account_routes())
+        .merge(session_routes())
+        .merge(user_routes())
+        .merge(key_routes())
+        .merge(backup_routes())
+        .merge(admin_routes())
+        .merge(rendezvous_routes())
+        .merge(administration::routes())
 }
 
 fn account_routes() -> Routes<Auth> {
@@ -25,6 +40,7 @@ fn account_routes() -> Routes<Auth> {
         .ruma(account::get_username_availability::handler, any())
         .ruma(account::check_registration_token_validity::handler, any().limit(LimitClass::Login))
         .ruma(account::change_password::handler, any().limit(LimitClass::Login))
+        .ruma(account::deactivate::handler, any().limit(LimitClass::Login))
         .ruma(account::whoami::handler, any().guests())
         .ruma(account::get_3pids::handler, any())
         .ruma(discovery::get_capabilities::handler, any())
@@ -34,10 +50,32 @@ fn session_routes() -> Routes<Auth> {
     let any = RouteOptions::any;
     Routes::new(Role::Auth)
         .ruma(session::get_login_types::handler, any())
+        .ruma(session::get_login_token::handler, any().limit(LimitClass::Login))
         .ruma(session::login::handler, any().limit(LimitClass::Login))
         .ruma(session::refresh_token::handler, any())
         .ruma(session::logout::handler, any().guests().even_locked())
         .ruma(session::logout_all::handler, any().guests().even_locked())
+}
+
+/// Each handler refuses who is no administrator, before it looks anybody up.
+fn admin_routes() -> Routes<Auth> {
+    let any = RouteOptions::any;
+    Routes::new(Role::Auth)
+        .ruma(admin::get_user_info::handler, any())
+        .ruma(admin::is_user_locked::handler, any())
+        .ruma(admin::lock_user::handler, any())
+        .ruma(admin::is_user_suspended::handler, any())
+        .ruma(admin::suspend_user::handler, any())
+}
+
+/// Nobody is logged in yet, so limits are per address.
+fn rendezvous_routes() -> Routes<Auth> {
+    let text = || RouteOptions::any().raw_body().body_limit(MAX_BYTES);
+    Routes::new(Role::Auth)
+        .raw(Method::POST, PATH, rendezvous::create_rendezvous_session::handler, text().limit(LimitClass::Login))
+        .raw(Method::GET, SESSION_PATH, rendezvous::get_rendezvous_session::handler, text())
+        .raw(Method::PUT, SESSION_PATH, rendezvous::update_rendezvous_session::handler, text())
+        .raw(Method::DELETE, SESSION_PATH, rendezvous::delete_rendezvous_session::handler, text())
 }
 
 fn user_routes() -> Routes<Auth> {
@@ -53,6 +91,48 @@ fn user_routes() -> Routes<Auth> {
         .ruma(profile::set_display_name::handler, any().guests().unless_suspended())
         .ruma(profile::get_avatar_url::handler, any())
         .ruma(profile::set_avatar_url::handler, any().unless_suspended())
+}
+
+/// An upload of as many keys as a device may have.
+const UPLOAD_BODY_LIMIT: usize = 4 << 20;
+/// A client that uploads 100,000 sessions in a few requests.
+const BACKUP_BODY_LIMIT: usize = 64 << 20;
+
+fn key_routes() -> Routes<Auth> {
+    const DEHYDRATED: &str = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device";
+    const EVENTS: &str = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device/{device_id}/events";
+    let any = RouteOptions::any;
+    let large = || any().body_limit(UPLOAD_BODY_LIMIT);
+    Routes::new(Role::Auth)
+        .ruma(keys::upload_keys::handler, large().guests())
+        .ruma(keys::claim_keys::handler, large().guests())
+        .ruma(keys::get_keys::handler, large().limit(LimitClass::Read).guests())
+        .ruma(keys::upload_signing_keys::handler, any())
+        .ruma(keys::upload_signatures::handler, large())
+        .raw(Method::PUT, DEHYDRATED, keys::put_dehydrated_device::handler, large())
+        .raw(Method::GET, DEHYDRATED, keys::get_dehydrated_device::handler, any())
+        .raw(Method::DELETE, DEHYDRATED, keys::delete_dehydrated_device::handler, any())
+        .raw(Method::POST, EVENTS, keys::get_dehydrated_events::handler, any().limit(LimitClass::Read))
+}
+
+fn backup_routes() -> Routes<Auth> {
+    let any = RouteOptions::any;
+    let bulk = || any().body_limit(BACKUP_BODY_LIMIT);
+    Routes::new(Role::Auth)
+        .ruma(backup::create_backup_version::handler, any())
+        .ruma(backup::update_backup_version::handler, any())
+        .ruma(backup::delete_backup_version::handler, any())
+        .ruma(backup::get_backup_info::handler, any())
+        .ruma(backup::get_latest_backup_info::handler, any())
+        .ruma(backup::add_backup_keys::handler, bulk())
+        .ruma(backup::add_backup_keys_for_room::handler, bulk())
+        .ruma(backup::add_backup_keys_for_session::handler, any())
+        .ruma(backup::get_backup_keys::handler, any())
+        .ruma(backup::get_backup_keys_for_room::handler, any())
+        .ruma(backup::get_backup_keys_for_session::handler, any())
+        .ruma(backup::delete_backup_keys::handler, any())
+        .ruma(backup::delete_backup_keys_for_room::handler, any())
+        .ruma(backup::delete_backup_keys_for_session::handler, any())
 }
 
 /// The body of an answer that ruma's types would not say well.

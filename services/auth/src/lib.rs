@@ -7,10 +7,15 @@
 
 mod accounts;
 pub mod admin;
+mod audit;
+mod backup;
 pub mod config;
 mod error;
 mod http;
+mod keys;
 mod metrics;
+mod outbox;
+mod rendezvous;
 mod rpc;
 mod sessions;
 mod state;
@@ -26,11 +31,14 @@ use matrixon_bus::Bus;
 use matrixon_cache::Cache;
 use matrixon_http::{RouteInfo, Verifier};
 use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
-use matrixon_store::Db;
+use matrixon_store::{
+    Db,
+    streams::{Appender, Limits},
+};
 use ruma::OwnedServerName;
 
-use self::{accounts::password::Passwords, state::Auth};
-pub use self::{config::Config, error::AuthError, store::registration_tokens::RegistrationToken};
+use self::{accounts::password::Passwords, keys::claim_writer::ClaimWriter, state::Auth};
+pub use self::{audit::chain as audit_chain, config::Config, error::AuthError};
 
 /// What this service is built from.
 pub struct Deps {
@@ -60,14 +68,30 @@ pub enum BuildError {
 
 /// The routes of this service, for the gateway's table.
 pub fn routes() -> Vec<RouteInfo> {
-    http::routes().table()
+    [http::routes().table(), rpc::admin::routes()].concat()
 }
 
 #[cfg_attr(not(test), expect(clippy::unused_async, reason = "the same shape for every service"))]
 pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
     metrics::init();
+    let (verifier, shutdown) = (deps.verifier.clone(), deps.shutdown.clone());
+    let auth = build_state(config, deps)?;
+    let tasks = tokio::spawn(tasks::run(auth.clone(), shutdown));
+    let router = http::routes().into_router(auth.clone(), verifier.clone()).merge(rpc::router(auth, verifier));
+    Ok(Service { router, tasks })
+}
+
+/// The gRPC services alone, without background work: for a command that acts on the database itself.
+pub fn build_rpc(config: &Config, deps: Deps) -> Result<axum::Router, BuildError> {
+    let verifier = deps.verifier.clone();
+    Ok(rpc::router(build_state(config, deps)?, verifier))
+}
+
+fn build_state(config: &Config, deps: Deps) -> Result<Auth, BuildError> {
     let passwords = Passwords::new(&config.password).map_err(BuildError::Config)?;
-    let auth = Auth(Arc::new(state::Shared {
+    let claims = ClaimWriter { bus: deps.bus.clone(), clock: deps.clock.clone() };
+    let claims = Appender::spawn(deps.db.clone(), claims, Limits::default());
+    Ok(Auth(Arc::new(state::Shared {
         db: deps.db,
         cache: deps.cache,
         bus: deps.bus,
@@ -77,8 +101,6 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
         config: config.clone(),
         passwords,
         last_seen: sessions::last_seen::LastSeen::default(),
-    }));
-    let tasks = tokio::spawn(tasks::run(auth.clone(), deps.shutdown));
-    let router = http::routes().into_router(auth.clone(), deps.verifier).merge(rpc::router(auth));
-    Ok(Service { router, tasks })
+        claims,
+    })))
 }

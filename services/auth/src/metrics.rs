@@ -26,7 +26,11 @@ pub(crate) fn count_login(result: &str) {
 
 pub(crate) fn count_login_failure(error: &AuthError) {
     count_login(match error {
-        AuthError::InvalidCredentials | AuthError::UserDeactivated => "refused",
+        AuthError::InvalidCredentials
+        | AuthError::InvalidLoginToken
+        | AuthError::UserDeactivated
+        | AuthError::UserLocked
+        | AuthError::TooManyAttempts { .. } => "refused",
         AuthError::Busy => "busy",
         _ => "failed",
     });

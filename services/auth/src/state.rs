@@ -5,10 +5,12 @@ use std::{ops::Deref, sync::Arc};
 use matrixon_bus::Bus;
 use matrixon_cache::Cache;
 use matrixon_runtime::clock::Clock;
-use matrixon_store::Db;
+use matrixon_store::{Db, streams::Appender};
 use ruma::OwnedServerName;
 
-use crate::{accounts::password::Passwords, config::Config, sessions::last_seen::LastSeen};
+use crate::{
+    accounts::password::Passwords, config::Config, keys::claim_writer::ClaimWriter, sessions::last_seen::LastSeen,
+};
 
 #[derive(Clone)]
 pub(crate) struct Auth(pub(crate) Arc<Shared>);
@@ -24,6 +26,7 @@ pub(crate) struct Shared {
     pub config: Config,
     pub passwords: Passwords,
     pub last_seen: LastSeen,
+    pub claims: Appender<ClaimWriter>,
 }
 
 impl Deref for Auth {

@@ -1,25 +1,35 @@
-//! Background work: sightings of devices are written, old revocations pruned.
+//! Background work: sightings of devices are written; what has had its time is deleted.
 
 use std::time::Duration;
 
 use matrixon_runtime::shutdown::Shutdown;
+use matrixon_store::StoreError;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
-use crate::{sessions::revocations, state::Auth};
+use crate::{
+    keys,
+    sessions::revocations,
+    state::Auth,
+    store::{login_tokens, rendezvous_sessions, spent_refresh_tokens},
+};
 
-const FLUSH_EVERY: Duration = Duration::from_mins(1);
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
+/// A spent refresh token that comes after this is an unknown one.
+const KEEP_SPENT_MS: i64 = 30 * 24 * 3_600 * 1_000;
+/// How many rows one statement deletes.
+const PRUNE_BATCH: i64 = 1_000;
 
 /// Runs until the process has stopped, then writes what is pending once more.
 pub(crate) async fn run(auth: Auth, shutdown: Shutdown) {
-    let mut flush = interval_at(Instant::now() + FLUSH_EVERY, FLUSH_EVERY);
+    let flush_every = Duration::from_secs(auth.config.last_seen_seconds.max(1));
+    let mut flush = interval_at(Instant::now() + flush_every, flush_every);
     flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut prune = interval(PRUNE_EVERY);
     prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = flush.tick() => flush_last_seen(&auth).await,
-            _ = prune.tick() => prune_revocations(&auth).await,
+            _ = prune.tick() => prune_all(&auth).await,
             () = shutdown.wait_stopped() => break,
         }
     }
@@ -32,10 +42,34 @@ async fn flush_last_seen(auth: &Auth) {
     }
 }
 
-async fn prune_revocations(auth: &Auth) {
-    match revocations::prune(auth).await {
+/// Any replica may do it, several at once too.
+async fn prune_all(auth: &Auth) {
+    let now_ms = auth.clock.now_ms();
+    let db = &auth.db;
+    report("revocations", revocations::prune(auth).await);
+    report("keys", keys::prune::prune(auth).await);
+    report("login_tokens", batches(|limit| login_tokens::prune_login_tokens(db, now_ms, limit)).await);
+    let cutoff_ms = now_ms - KEEP_SPENT_MS;
+    report("spent_refresh_tokens", batches(|limit| spent_refresh_tokens::prune_spent(db, cutoff_ms, limit)).await);
+    report("rendezvous_sessions", batches(|limit| rendezvous_sessions::prune_sessions(db, now_ms, limit)).await);
+}
+
+/// Until there is less than a batch to delete.
+async fn batches<F: Future<Output = Result<u64, StoreError>>>(delete: impl Fn(i64) -> F) -> Result<u64, StoreError> {
+    let mut total = 0;
+    loop {
+        let deleted = delete(PRUNE_BATCH).await?;
+        total += deleted;
+        if deleted < PRUNE_BATCH as u64 {
+            return Ok(total);
+        }
+    }
+}
+
+fn report(table: &str, pruned: Result<u64, StoreError>) {
+    match pruned {
         Ok(0) => {}
-        Ok(pruned) => tracing::debug!(pruned, "old revocations pruned"),
-        Err(error) => tracing::warn!(%error, "old revocations could not be pruned"),
+        Ok(pruned) => tracing::debug!(table, pruned, "old rows pruned"),
+        Err(error) => tracing::warn!(table, %error, "old rows could not be pruned"),
     }
 }

@@ -2,8 +2,10 @@
 
 mod accounts;
 mod admin;
+mod administration;
 mod devices;
 mod harness;
+mod keys;
 mod outage;
 mod registration;
 mod revocations;

@@ -1,6 +1,7 @@
 //! The `gateway` section.
 
 use matrixon_http::LimitClass;
+use matrixon_runtime::config::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,10 +25,20 @@ pub struct Config {
     pub response_buffer_bytes: usize,
     /// Memory for known access tokens, in bytes (about 400 a session).
     pub token_cache_bytes: usize,
+    /// How often a session that is in use is reported as seen (for lists of devices), in seconds.
+    pub sighting_seconds: u64,
     /// Compress JSON responses above 1 KiB for clients that accept it (zstd, gzip).
     pub compression: bool,
     /// How often requests may come. Reloads on SIGHUP.
     pub rate_limits: RateLimits,
+    /// Administrate with this secret in place of an administrator's access token: for machines, at least 32 characters, such as
+    /// `openssl rand -hex 32` prints. Empty: only administrators' sessions may.
+    pub admin_token: Secret,
+    /// A listener of its own for administration (gRPC and REST), such as `127.0.0.1:8009`; with the certificate of the client
+    /// port, if that has one.
+    pub admin_listen: Option<String>,
+    /// Serve administration on the client port too.
+    pub admin_on_client_port: bool,
     /// What `/.well-known/matrix/*` says beyond `server.client_base_url` and `server.federation_base_url`.
     pub well_known: WellKnown,
 }
@@ -41,8 +52,12 @@ impl Default for Config {
             request_timeout_seconds: 30,
             response_buffer_bytes: 8 << 20,
             token_cache_bytes: 64 << 20,
+            sighting_seconds: 300,
             compression: true,
             rate_limits: RateLimits::default(),
+            admin_token: Secret::default(),
+            admin_listen: None,
+            admin_on_client_port: true,
             well_known: WellKnown::default(),
         }
     }

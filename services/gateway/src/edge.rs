@@ -1,6 +1,7 @@
 //! One request through the edge: route, identity, limit, body, forward, respond; and one access line.
 
 mod access;
+pub(crate) mod admin;
 mod body;
 mod compress;
 mod forward;
@@ -20,7 +21,7 @@ use std::{
 use axum::{body::Body, extract::ConnectInfo, response::IntoResponse as _};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, request};
-use matrixon_http::{Assertion, AuthKind, MatrixError, Signer, UserAuth};
+use matrixon_http::{Assertion, AuthKind, MatrixError, RouteKind, Signer, UserAuth};
 use matrixon_rpc::{AffinityKey, Peers};
 use matrixon_runtime::{
     clock::Clock,
@@ -40,7 +41,7 @@ use self::{
 use crate::{
     address::client_address,
     config::Config,
-    identity::Identity,
+    identity::{Identity, Origin},
     limit::Limiter,
     local::Documents,
     table::{Match, Route, Table},
@@ -51,6 +52,8 @@ use crate::{
 pub(crate) enum Side {
     Client,
     Federation,
+    /// Administration alone.
+    Admin,
 }
 
 /// The service of a public listener: clone it for each connection, serve it with `runtime::serve`.
@@ -65,6 +68,7 @@ pub(crate) struct Parts {
     pub(crate) table: Table,
     pub(crate) documents: Documents,
     pub(crate) identity: Identity,
+    pub(crate) admin_token: admin::AdminToken,
     pub(crate) limiter: Limiter,
     pub(crate) signer: Signer,
     pub(crate) peers: Peers,
@@ -138,7 +142,10 @@ impl Edge {
                 telemetry::set_parent(&span, &head.headers);
                 let exchange = Exchange { route: &route, path_affinity, shorter, remote };
                 let answered = self.answer(exchange, head, body, &mut entry).instrument(span).await;
-                let response = answered.unwrap_or_else(error_response);
+                let response = answered.unwrap_or_else(|error| match route.info.kind {
+                    RouteKind::Rpc => admin::rpc_error(error),
+                    RouteKind::Short | RouteKind::LongPoll => error_response(error),
+                });
                 timer.finish(response.status().as_u16());
                 response
             }
@@ -155,7 +162,7 @@ impl Edge {
 
     fn target(&self, head: &request::Parts) -> Target {
         let path = head.uri.path();
-        if head.method == Method::OPTIONS && self.side == Side::Client {
+        if head.method == Method::OPTIONS && self.side != Side::Federation {
             return Target::Answer { name: access::PREFLIGHT, response: headers::preflight() };
         }
         if let Some(document) =
@@ -178,9 +185,13 @@ impl Edge {
         Target::Answer { name: access::UNMATCHED, response }
     }
 
-    /// The federation port is not a second client port.
+    /// The federation port is not a second client port; administration may have a port of its own.
     fn serves(&self, path: &str) -> bool {
-        self.side == Side::Client || path.starts_with("/_matrix/federation/") || path.starts_with("/_matrix/key/")
+        match self.side {
+            Side::Client => self.parts.config.admin_on_client_port || !admin::is_admin_path(path),
+            Side::Federation => path.starts_with("/_matrix/federation/") || path.starts_with("/_matrix/key/"),
+            Side::Admin => admin::is_admin_path(path),
+        }
     }
 
     async fn answer(
@@ -210,11 +221,16 @@ impl Edge {
         entry: &mut AccessEntry,
     ) -> Result<Outgoing, MatrixError> {
         let info = &exchange.route.info;
-        let user = self.identify(info.auth, &head).await?;
+        let machine = self.parts.admin_token.machine(info.auth, &head)?;
+        let user = match machine {
+            Some(_) => None,
+            None => self.identify(info.auth, &head, exchange.remote).await?,
+        };
         entry.set_requester(user.as_ref());
         if let Some(user) = &user {
             info.access.check(user.standing)?;
         }
+        admin::check_permission(info.auth, user.as_ref())?;
         let user_id = user.as_ref().map(|user| user.user_id.as_str());
         self.parts.limiter.check(info.limit, user_id, exchange.remote).await?;
         let body = if head.method == Method::GET || head.method == Method::HEAD {
@@ -225,11 +241,14 @@ impl Edge {
         };
         let affinity = exchange.route.affinity(exchange.path_affinity, user_id);
         let wait = forward::patience(info.kind, &head.uri, &self.parts.config);
+        let caller = user_id.or(machine.as_deref()).unwrap_or_default();
+        let idempotency_key = admin::idempotency_key(info.auth, &head.headers, caller);
         let assertion = Assertion {
             user,
+            machine,
             remote_addr: Some(exchange.remote),
             request_id: entry.request_id().to_owned(),
-            idempotency_key: random::id(22),
+            idempotency_key,
             expires_ms: self.parts.clock.now_ms() + forward::assertion_lifetime_ms(wait),
         };
         let identity = self.parts.signer.sign(&assertion);
@@ -237,12 +256,20 @@ impl Edge {
         draft.complete(info.kind, &head, body)
     }
 
-    async fn identify(&self, kind: AuthKind, head: &request::Parts) -> Result<Option<UserAuth>, MatrixError> {
+    async fn identify(
+        &self,
+        kind: AuthKind,
+        head: &request::Parts,
+        remote: IpAddr,
+    ) -> Result<Option<UserAuth>, MatrixError> {
         if kind == AuthKind::None {
             return Ok(None);
         }
         match headers::access_token(head)? {
-            Some(token) => self.parts.identity.resolve(&token).await.map(Some),
+            Some(token) => {
+                let user_agent = head.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+                self.parts.identity.resolve(&token, Origin { remote, user_agent }).await.map(Some)
+            }
             None if kind == AuthKind::Optional => Ok(None),
             None => Err(MatrixError::missing_token()),
         }

@@ -3,6 +3,7 @@
 
 mod follower;
 mod sessions;
+mod sightings;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +22,15 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-pub(crate) use self::follower::{SUBJECT, follow};
-use self::sessions::{Session, Sessions};
+pub(crate) use self::{
+    follower::{SUBJECT, follow},
+    sightings::{Origin, report},
+};
+use self::{
+    sessions::{Session, Sessions},
+    sightings::Sightings,
+};
+use crate::config::Config;
 
 /// A revocation takes effect within a second: this and the time that a poll takes.
 const TRUST: Duration = Duration::from_millis(900);
@@ -43,6 +51,9 @@ struct Inner {
     sessions: Sessions,
     rpc: Rpc,
     clock: Clock,
+    sightings: Sightings,
+    /// A session is reported at most this often.
+    sighting_every: Duration,
     /// When the last successful poll was sent: everything that happened before is known.
     known_at: watch::Sender<Option<Instant>>,
     poll_now: Notify,
@@ -51,12 +62,14 @@ struct Inner {
 }
 
 impl Identity {
-    pub(crate) fn new(rpc: Rpc, cache_bytes: usize, clock: Clock) -> Self {
+    pub(crate) fn new(rpc: Rpc, config: &Config, clock: Clock) -> Self {
         let requests = counter("cache_requests_total", "Look-ups in caches.", &["cache", "result"]);
         Self(Arc::new(Inner {
-            sessions: Sessions::new(cache_bytes),
+            sessions: Sessions::new(config.token_cache_bytes),
             rpc,
             clock,
+            sightings: Sightings::default(),
+            sighting_every: Duration::from_secs(config.sighting_seconds.max(1)),
             known_at: watch::Sender::new(None),
             poll_now: Notify::new(),
             hits: requests.with_label_values(&["gateway_sessions", "hit"]),
@@ -65,17 +78,21 @@ impl Identity {
     }
 
     /// `M_UNKNOWN_TOKEN` ← nobody holds the token · 503 ← the auth service is away
-    pub(crate) async fn resolve(&self, token: &str) -> Result<UserAuth, MatrixError> {
+    pub(crate) async fn resolve(&self, token: &str, origin: Origin<'_>) -> Result<UserAuth, MatrixError> {
         if token.len() > MAX_TOKEN {
             return Err(MatrixError::unknown_token(false));
         }
         let token_sha256: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         if let Some(user) = self.find_cached(&token_sha256).await {
             self.0.hits.inc();
+            let now_ms = self.0.clock.now_ms();
+            if self.0.sessions.is_due(&token_sha256, now_ms, self.0.sighting_every) {
+                self.0.sightings.note(&user, now_ms, origin);
+            }
             return Ok(user);
         }
         self.0.misses.inc();
-        Box::pin(self.authenticate(token, token_sha256)).await
+        Box::pin(self.authenticate(token, token_sha256, origin)).await
     }
 
     /// The next request of this user is looked up again: for what this gateway itself has just seen the user change.
@@ -104,8 +121,17 @@ impl Identity {
         matches!(timeout(REFRESH_WITHIN, fresh).await, Ok(Ok(_)))
     }
 
-    async fn authenticate(&self, token: &str, token_sha256: [u8; 32]) -> Result<UserAuth, MatrixError> {
-        let mut request = tonic::Request::new(AuthenticateRequest { access_token: token.to_owned() });
+    async fn authenticate(
+        &self,
+        token: &str,
+        token_sha256: [u8; 32],
+        origin: Origin<'_>,
+    ) -> Result<UserAuth, MatrixError> {
+        let mut request = tonic::Request::new(AuthenticateRequest {
+            access_token: token.to_owned(),
+            remote_addr: origin.remote_addr(),
+            user_agent: origin.short_user_agent(),
+        });
         request.set_timeout(AUTHENTICATE_WITHIN);
         let answer = AuthClient::new(self.0.rpc.clone()).authenticate(request).await?.into_inner();
         let user_id = answer.user_id.as_str().try_into().map_err(|_| {
@@ -123,6 +149,7 @@ impl Identity {
             user: user.clone(),
             expires_at_ms: (answer.expires_at_ms > 0).then_some(answer.expires_at_ms),
             position: answer.revocations_position,
+            seen_ms: self.0.clock.now_ms(),
         });
         Ok(user)
     }

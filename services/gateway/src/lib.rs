@@ -53,12 +53,21 @@ pub enum Error {
     Table(#[from] TableError),
     #[error("`server.client_base_url` is `{0}`; it must begin with https:// or http://")]
     ClientBaseUrl(String),
+    #[error(
+        "`gateway.admin_token` is too short; it needs at least 32 characters, for example from `openssl rand -hex 32`"
+    )]
+    AdminToken,
 }
+
+/// A secret that everybody may guess at must be long.
+const ADMIN_TOKEN_CHARS: usize = 32;
 
 /// The gateway of a process: serve [`Service::client`] and [`Service::federation`] on their listeners.
 pub struct Service {
     pub client: Edge,
     pub federation: Edge,
+    /// For the listener at [`Config::admin_listen`].
+    pub admin: Edge,
     limiter: Limiter,
 }
 
@@ -82,15 +91,20 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, Error> {
     if let Some(url) = server.client_base_url.as_ref().filter(|url| !url.starts_with("http")) {
         return Err(Error::ClientBaseUrl(url.clone()));
     }
-    let identity = Identity::new(peers.role(Role::Auth), config.token_cache_bytes, clock.clone());
+    if !config.admin_token.is_empty() && config.admin_token.expose().chars().count() < ADMIN_TOKEN_CHARS {
+        return Err(Error::AdminToken);
+    }
+    let identity = Identity::new(peers.role(Role::Auth), config, clock.clone());
     let bell = bus.subscribe(identity::SUBJECT);
     tokio::spawn(identity::follow(identity.clone(), bell, shutdown.clone()));
+    tokio::spawn(identity::report(identity.clone(), shutdown.clone()));
     let limiter = Limiter::new(cache, config.rate_limits.clone());
     let parts = Arc::new(edge::Parts {
         config: config.clone(),
         table: Table::new(routes)?,
         documents: Documents::new(config, &server),
         identity,
+        admin_token: edge::admin::AdminToken::new(&config.admin_token),
         limiter: limiter.clone(),
         signer: Signer::new(cluster.secret.expose().as_bytes()),
         peers,
@@ -100,7 +114,8 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, Error> {
     });
     Ok(Service {
         client: Edge::new(parts.clone(), Side::Client),
-        federation: Edge::new(parts, Side::Federation),
+        federation: Edge::new(parts.clone(), Side::Federation),
+        admin: Edge::new(parts, Side::Admin),
         limiter,
     })
 }

@@ -18,7 +18,7 @@ const VERSIONS: [&str; 19] = [
 ];
 
 /// Unstable features that clients ask for, each only once it is there.
-const UNSTABLE_FEATURES: [(&str, bool); 0] = [];
+const UNSTABLE_FEATURES: &[(&str, bool)] = &[("org.matrix.msc3814", true)];
 
 pub(crate) struct Documents {
     entries: Vec<Document>,
@@ -51,7 +51,10 @@ impl Documents {
         });
         let support = (!config.well_known.support.is_empty()).then(|| config.well_known.support.clone());
         let fixed = |document: Option<Map<String, Value>>| Content::Fixed(document.map(encode));
-        let features = UNSTABLE_FEATURES.iter().map(|(name, on)| ((*name).to_owned(), Value::from(*on)));
+        // login by QR code: its sessions have addresses, so where clients reach this server must be known
+        let rendezvous = server.client_base_url.is_some().then_some(("org.matrix.msc4108", true));
+        let features =
+            UNSTABLE_FEATURES.iter().chain(&rendezvous).map(|(name, on)| ((*name).to_owned(), Value::from(*on)));
         let versions = Map::from_iter([
             ("versions".to_owned(), Value::from(VERSIONS.to_vec())),
             ("unstable_features".to_owned(), Value::Object(features.collect())),

@@ -111,7 +111,7 @@ impl Table {
 impl Route {
     fn new(info: RouteInfo) -> Self {
         let kind = match info.kind {
-            RouteKind::Short => Kind::Short,
+            RouteKind::Short | RouteKind::Rpc => Kind::Short,
             RouteKind::LongPoll => Kind::LongPoll,
         };
         let affinity = match info.affinity {

@@ -1,16 +1,27 @@
 //! The command line.
 
+mod accounts;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use matrixon_runtime::role::Role;
+
+pub(crate) use self::accounts::{
+    AdminArgs, AuditArgs, AuditCommand, Destroyed, ImportFormat, Named, PasswordArgs, RegistrationTokenArgs,
+    RegistrationTokenCommand, UserArgs, UserCommand,
+};
+
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed, or refused as things are · 2 wrong usage or configuration · 3 not found · \
+4 permission denied · 5 the server cannot be reached";
 
 #[derive(Debug, Parser)]
 #[command(
     name = "matrixon",
     version,
     about = "A Matrix homeserver: one process or a cluster",
-    propagate_version = true
+    propagate_version = true,
+    after_help = EXIT_CODES
 )]
 pub(crate) struct Cli {
     /// The configuration file [default: `$MATRIXON_CONFIG`, `./matrixon.toml`, `/etc/matrixon/matrixon.toml`]
@@ -35,11 +46,21 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Database(DatabaseCommand),
     /// Manage accounts
-    #[command(subcommand)]
-    User(UserCommand),
+    User(UserArgs),
     /// Manage the tokens that allow registration
-    #[command(subcommand)]
-    RegistrationToken(RegistrationTokenCommand),
+    RegistrationToken(RegistrationTokenArgs),
+    /// Look at the log of administrative actions
+    Audit(AuditArgs),
+    /// Print the completion script of a shell
+    Completion { shell: clap_complete::Shell },
+    /// Print the manual page, or write one of every command into a directory
+    Man {
+        #[arg(long, value_name = "DIRECTORY")]
+        output: Option<PathBuf>,
+    },
+    /// Print docs/reference/cli.md
+    #[command(hide = true)]
+    Reference,
     /// Try a running homeserver as a client would: register, send, sync, look at its probes and metrics
     Selftest(SelftestArgs),
 }
@@ -86,47 +107,6 @@ pub(crate) enum DatabaseCommand {
     Status,
     /// Show how many rows and bytes each table has
     Stats,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum UserCommand {
-    /// Create an account; the password is read from standard input unless given
-    Create {
-        /// The part of the user id before the colon
-        username: String,
-        /// Make the account an administrator
-        #[arg(long)]
-        admin: bool,
-        #[arg(long, value_name = "PASSWORD")]
-        password: Option<String>,
-    },
-    /// Set a new password and end all sessions of the account
-    ResetPassword {
-        /// The part of the user id before the colon, or the whole user id
-        username: String,
-        #[arg(long, value_name = "PASSWORD")]
-        password: Option<String>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RegistrationTokenCommand {
-    /// Create a token and print it
-    Create {
-        /// The token itself [default: a random one]
-        token: Option<String>,
-        /// How many accounts may be made with it [default: any number]
-        #[arg(long, value_name = "NUMBER")]
-        uses: Option<u32>,
-        /// How long it is valid [default: for ever]
-        #[arg(long, value_name = "SECONDS")]
-        expires_in_seconds: Option<u64>,
-        /// Accounts made with it are administrators
-        #[arg(long)]
-        admin: bool,
-    },
-    /// List all tokens
-    List,
-    /// Make a token unusable
-    Revoke { token: String },
+    /// Take back one-time keys that may have been given out since the copy from which the database was restored
+    AfterRestore,
 }

@@ -1,13 +1,17 @@
 //! One file per command.
 
+mod admin;
+mod audit;
 mod config;
 mod database;
+mod documents;
 mod patience;
 mod registration_token;
 mod selftest;
 mod serve;
 mod user;
 
+pub(crate) use admin::Failure;
 pub(crate) use patience::patiently;
 pub(crate) use serve::first_account_message;
 
@@ -33,8 +37,18 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Serve { roles } => serve::run(path, &roles),
         Command::Config(command) => config::run(path, &command),
         Command::Database(command) => database::run(path, &command),
-        Command::User(command) => user::run(path, command),
-        Command::RegistrationToken(command) => registration_token::run(path, command),
+        Command::User(args) => user::run(path, args),
+        Command::RegistrationToken(args) => registration_token::run(path, args),
+        Command::Audit(args) => audit::run(path, args),
+        Command::Completion { shell } => {
+            documents::completion(shell);
+            Ok(())
+        }
+        Command::Man { output } => documents::man(output.as_deref()),
+        Command::Reference => {
+            documents::reference();
+            Ok(())
+        }
         Command::Selftest(args) => selftest::run(path, args),
     }
 }

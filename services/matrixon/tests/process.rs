@@ -1,5 +1,8 @@
 //! The process as an operator meets it: what it says, its exit codes, its probes, its end. The real binary, real signals.
 
+#[path = "process/administration.rs"]
+mod administration;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -36,6 +39,7 @@ struct Process {
     child: Child,
     out: BufReader<ChildStdout>,
     client: String,
+    admin: String,
     internal: String,
     registration_token: String,
 }
@@ -47,8 +51,9 @@ impl Process {
         let log = fs::File::create(directory.join("log")).unwrap();
         let mut child = matrixon(directory, &["serve"]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
+        let none = String::new;
         let mut process =
-            Self { child, out, client: String::new(), internal: String::new(), registration_token: String::new() };
+            Self { child, out, client: none(), admin: none(), internal: none(), registration_token: none() };
         while process.registration_token.is_empty() {
             process.read_line(directory);
         }
@@ -62,6 +67,8 @@ impl Process {
         for part in line.trim().split(" · ").flat_map(|part| part.split(": ")) {
             if let Some(url) = part.strip_prefix("client http://") {
                 url.clone_into(&mut self.client);
+            } else if let Some(url) = part.strip_prefix("admin http://") {
+                url.clone_into(&mut self.admin);
             } else if let Some(url) = part.strip_prefix("internal http://") {
                 url.clone_into(&mut self.internal);
             }

@@ -5,6 +5,7 @@
 mod aliases;
 pub mod config;
 mod create;
+mod departures;
 mod directory;
 mod error;
 mod head;
@@ -27,7 +28,7 @@ use matrixon_bus::Bus;
 use matrixon_http::{RouteInfo, Verifier};
 use matrixon_matrix::{RoomVersion, Signer};
 use matrixon_rpc::Peers;
-use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
+use matrixon_runtime::{clock::Clock, role::Role, shutdown::Shutdown};
 use matrixon_store::Db;
 use ruma::{OwnedServerName, signatures::Ed25519KeyPair};
 
@@ -69,6 +70,7 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
         return Err(BuildError::RoomVersion(config.default_room_version.clone()));
     }
     let Deps { db, bus, peers, verifier, clock, server_name, signing_key, shutdown } = deps;
+    let auth = peers.role(Role::Auth);
     let room = Room::new(Parts {
         config: config.clone(),
         db,
@@ -77,6 +79,7 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
         clock,
         peers: Some(peers),
     });
+    tokio::spawn(departures::run(room.clone(), auth, shutdown.clone()));
     tasks::start(room.clone(), shutdown);
     Ok(Service { router: http::routes().into_router(room, verifier) })
 }

@@ -1,4 +1,4 @@
-//! The two streams that this service writes: group commit into the table, then the bell.
+//! Streams that this service writes: group commit into the table, then the bell.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(crate) struct Bellman {
 }
 
 impl Bellman {
-    fn ring(&self, stream: Stream, first: i64, items: Vec<Bytes>) {
+    pub(crate) fn ring(&self, stream: Stream, first: i64, items: Vec<Bytes>) {
         let last = first + items.len() as i64 - 1;
         let small = items.iter().map(Bytes::len).sum::<usize>() <= MAX_BELL_BYTES;
         let items = if small { items } else { Vec::new() };
@@ -41,6 +41,7 @@ impl Bellman {
             let mut reached = Token::default();
             match stream {
                 Stream::RECEIPTS => reached.receipts = last,
+                Stream::TO_DEVICE => reached.to_device = last,
                 _ => reached.account_data = last,
             }
             self.live.want(reached);

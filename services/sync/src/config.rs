@@ -21,6 +21,8 @@ pub struct Config {
     pub idle_user_seconds: u64,
     /// The longest time that a typing notice lasts, milliseconds.
     pub max_typing_ms: u64,
+    /// Messages that wait for one device. When there are more, the oldest are dropped.
+    pub to_device_inbox_limit: usize,
 }
 
 impl Default for Config {
@@ -33,6 +35,7 @@ impl Default for Config {
             heartbeat_without_bus_ms: 150,
             idle_user_seconds: 120,
             max_typing_ms: 120_000,
+            to_device_inbox_limit: 20_000,
         }
     }
 }

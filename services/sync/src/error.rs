@@ -6,6 +6,8 @@ use http::StatusCode;
 use matrixon_http::MatrixError;
 use matrixon_store::{StoreError, streams::AppendError};
 
+use crate::{append::Never, to_device::TooMany};
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SyncError {
     #[error("`since` is not a token of this server")]
@@ -60,12 +62,29 @@ fn of_store(error: &StoreError) -> MatrixError {
     MatrixError::internal()
 }
 
-impl<R> From<AppendError<R>> for SyncError {
-    fn from(error: AppendError<R>) -> Self {
+impl From<TooMany> for SyncError {
+    fn from(_: TooMany) -> Self {
+        Self::TooLarge("one request has at most 10,000 messages")
+    }
+}
+
+impl SyncError {
+    /// The only append that may be refused.
+    pub(crate) fn of_to_device(error: AppendError<TooMany>) -> Self {
+        match error {
+            AppendError::Refused(refusal) => refusal.into(),
+            AppendError::Store(error) => Self::Append(error),
+            AppendError::Closed => Self::Unavailable,
+        }
+    }
+}
+
+impl From<AppendError<Never>> for SyncError {
+    fn from(error: AppendError<Never>) -> Self {
         match error {
             AppendError::Store(error) => Self::Append(error),
-            // nothing here refuses an item
-            AppendError::Refused(_) | AppendError::Closed => Self::Unavailable,
+            AppendError::Refused(never) => match never {},
+            AppendError::Closed => Self::Unavailable,
         }
     }
 }

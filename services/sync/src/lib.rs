@@ -1,4 +1,5 @@
-//! Everything per user: /sync, filters, account data, receipts, typing; later to-device messages, push and presence.
+//! Everything per user: /sync, filters, account data, receipts, typing, messages to devices and whose devices changed; later
+//! push and presence.
 //!
 //! `live/` follows the streams and holds what is new in memory, `streams/` gathers from it what one client has not seen,
 //! `response/` writes that as JSON, `poll.rs` waits when there is nothing, `store/` is SQL.
@@ -7,10 +8,14 @@
 mod account_data;
 mod append;
 pub mod config;
+mod device_lists;
+mod devices;
+mod erased;
 mod error;
 mod filter;
 mod filters;
 mod http;
+mod janitor;
 mod json;
 mod live;
 mod load;
@@ -23,6 +28,7 @@ mod store;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod to_device;
 mod token;
 mod typing;
 
@@ -36,13 +42,15 @@ use matrixon_store::{
     Db,
     streams::{Appender, Limits},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 
 pub use self::config::Config;
 use self::{
     append::{AccountDataWriter, Bellman, ReceiptWriter},
-    live::{Live, beat, memory::MemoryLimits, pump},
+    janitor::Janitor,
+    live::{Live, beat, memory::MemoryLimits, pump, strangers},
     state::{Shared, Sync},
+    to_device::{Acknowledger, ToDeviceWriter},
 };
 
 /// What this service is built from.
@@ -80,14 +88,22 @@ pub fn routes() -> Vec<RouteInfo> {
 pub fn build(config: &Config, deps: Deps) -> Service {
     let Deps { db, cache, bus, clock, verifier, shutdown } = deps;
     let limits = MemoryLimits { tail_bytes: config.tail_bytes, warm_bytes: config.room_cache_bytes };
-    let live = Live::new(db.clone(), clock.clone(), limits);
+    let (live, strangers) = Live::new(db.clone(), clock.clone(), limits);
+    let (checks, queue) = mpsc::channel(janitor::QUEUE);
+    let janitor =
+        Janitor { db: db.clone(), clock: clock.clone(), inbox_limit: config.to_device_inbox_limit, checks: queue };
     let mut tasks = JoinSet::new();
     tasks.spawn(pump::run(live.clone(), bus.clone(), cache.clone(), limits, shutdown.clone()));
+    tasks.spawn(strangers::run(live.clone(), strangers, shutdown.clone()));
     tasks.spawn(beat::run(live.clone(), bus.clone(), config.clone(), shutdown.clone()));
+    tasks.spawn(janitor::run(janitor, shutdown.clone()));
     let bellman = || Bellman { bus: bus.clone(), live: live.clone() };
-    let receipts = Appender::spawn(db.clone(), ReceiptWriter(bellman()), Limits::default());
-    let account_data = Appender::spawn(db.clone(), AccountDataWriter(bellman()), Limits::default());
+    let (loaders, device_loaders) = state::loaders();
     let shared = Shared {
+        receipts: Appender::spawn(db.clone(), ReceiptWriter(bellman()), Limits::default()),
+        account_data: Appender::spawn(db.clone(), AccountDataWriter(bellman()), Limits::default()),
+        to_device: Appender::spawn(db.clone(), ToDeviceWriter { bellman: bellman(), checks }, Limits::default()),
+        acknowledgements: Appender::spawn(db.clone(), Acknowledger, Limits::default()),
         live: live.clone(),
         db,
         cache,
@@ -95,11 +111,12 @@ pub fn build(config: &Config, deps: Deps) -> Service {
         clock,
         config: config.clone(),
         shutdown,
-        receipts,
-        account_data,
         filters: state::filters(),
         sent_members: state::sent_members(),
-        loaders: state::loaders(),
+        loaders,
+        device_loaders,
+        device_numbers: devices::numbers(),
+        no_keys: response::no_keys(),
     };
     Service { router: http::routes().into_router(Sync(Arc::new(shared)), verifier), tasks, live }
 }

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
+    device_lists,
     error::SyncError,
     live::{event::Event, memory::LoadedRoom, room::KEEP},
     state::Shared,
@@ -10,6 +11,9 @@ use crate::{
     streams::{Ask, Gap, Loaded, Missing},
     token::Token,
 };
+
+/// Messages of one response, and bytes of their contents.
+const INBOX: (i64, i64) = (100, 1 << 20);
 
 /// Adds to `loaded` what is missing; rooms are also kept in memory for the next request.
 pub(crate) async fn load(shared: &Shared, ask: &Ask, missing: &Missing, loaded: &mut Loaded) -> Result<(), SyncError> {
@@ -40,7 +44,41 @@ pub(crate) async fn load(shared: &Shared, ask: &Ask, missing: &Missing, loaded: 
     if missing.forgotten {
         loaded.forgotten = Some(store::memberships::load_forgotten(db, user_id).await?);
     }
+    load_company(shared, ask, missing, loaded).await?;
+    load_of_device(shared, ask, missing, loaded).await?;
     load_others(shared, ask, missing, loaded).await
+}
+
+/// The oldest messages of the device, and the keys that it has left.
+pub(crate) async fn load_of_device(
+    shared: &Shared,
+    ask: &Ask,
+    missing: &Missing,
+    loaded: &mut Loaded,
+) -> Result<(), SyncError> {
+    if let Some(after) = missing.inbox {
+        let batch = store::to_device::list(&shared.db, ask.device, after, INBOX).await?;
+        shared.live.catch_up(Token { to_device: batch.head, ..Token::default() }).await?;
+        loaded.inbox = Some(batch);
+    }
+    if missing.keys {
+        loaded.keys = Some(shared.live.reload_keys(ask.device).await?);
+    }
+    Ok(())
+}
+
+/// Who shares rooms with the requester: from users who are put online for that, or as SQL says.
+async fn load_company(shared: &Shared, ask: &Ask, missing: &Missing, loaded: &mut Loaded) -> Result<(), SyncError> {
+    for user_id in &missing.company {
+        shared.live.online(user_id).await?;
+    }
+    if let Some(since) = ask.since.filter(|_| missing.device_lists) {
+        let lists = device_lists::since(shared, &ask.user_id, since).await?;
+        let moment = Token { events: lists.events, device_lists: lists.device_lists, ..Token::default() };
+        shared.live.catch_up(moment).await?;
+        loaded.device_lists = Some(lists);
+    }
+    Ok(())
 }
 
 async fn load_others(shared: &Shared, ask: &Ask, missing: &Missing, loaded: &mut Loaded) -> Result<(), SyncError> {

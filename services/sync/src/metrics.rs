@@ -12,6 +12,9 @@ pub(crate) struct Metrics {
     pub(crate) wake_seconds: Histogram,
     pub(crate) delivery_latency: Histogram,
     pub(crate) deliveries: IntCounter,
+    pub(crate) to_device_sent: IntCounter,
+    pub(crate) to_device_delivered: IntCounter,
+    pub(crate) to_device_dropped: IntCounter,
     pub(crate) stream_position: IntGaugeVec,
     pub(crate) stream_lag: IntGaugeVec,
     pub(crate) bus_gaps: IntCounterVec,
@@ -29,6 +32,12 @@ impl Metrics {
                 .with_label_values(&["sync"]),
             deliveries: counter("deliveries_total", "Events delivered.", &["path", "result"])
                 .with_label_values(&["sync", "ok"]),
+            to_device_sent: counter("to_device_sent_total", "Messages put into inboxes of devices.", none)
+                .with_label_values(none),
+            to_device_delivered: counter("to_device_delivered_total", "To-device messages in responses.", none)
+                .with_label_values(none),
+            to_device_dropped: counter("to_device_dropped_total", "Oldest messages of inboxes that were full.", none)
+                .with_label_values(none),
             stream_position: gauge("stream_position", "Position that this process has reached.", &["stream"]),
             stream_lag: gauge(
                 "stream_lag",
@@ -37,7 +46,7 @@ impl Metrics {
             ),
             bus_gaps: counter("bus_gaps_total", "Gaps in the bus, read from SQL.", &["stream"]),
         };
-        for stream in ["events", "receipts", "account_data"] {
+        for stream in ["events", "receipts", "account_data", "to_device", "device_lists", "key_counts"] {
             metrics.bus_gaps.with_label_values(&[stream]).inc_by(0);
         }
         metrics

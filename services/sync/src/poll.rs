@@ -6,14 +6,19 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
+    erased,
     error::SyncError,
-    live::{memory::Memory, user::Present},
+    live::{
+        memory::Memory,
+        user::{Bell, Present},
+    },
     load,
     metrics::{METRICS, Waiting},
     response,
     state::Shared,
     store,
     streams::{Ask, Loaded, Missing, News, View, gather},
+    to_device,
     token::Token,
 };
 
@@ -21,16 +26,23 @@ use crate::{
 const ATTEMPTS: usize = 8;
 
 pub(crate) async fn sync(shared: &Shared, ask: Ask, timeout: Duration) -> Result<Bytes, SyncError> {
-    let present = shared.live.online(&ask.user_id).await?;
+    let user = shared.live.online(&ask.user_id).await?;
+    let device = match ask.device {
+        0 => Arc::<Bell>::default().enter(0),
+        number => Box::pin(shared.live.online_device(number)).await?,
+    };
     let outcome = match ask.since {
         None => {
             let loaded = Box::pin(begin(shared, &ask)).await?;
             let news = Box::pin(collect(shared, &ask, loaded)).await?;
+            let news = hide_erased(shared, &ask, news).await?;
             Ok(finish(shared, &ask, &news, None))
         }
-        Some(since) => incremental(shared, ask, since, timeout, &present).await,
+        Some(since) => incremental(shared, ask, since, timeout, (&user, &device)).await,
     };
-    present.leave(shared.clock.now_ms());
+    for present in [user, device] {
+        present.leave(shared.clock.now_ms());
+    }
     outcome
 }
 
@@ -47,7 +59,7 @@ async fn incremental(
     mut ask: Ask,
     since: Token,
     timeout: Duration,
-    present: &Present,
+    (user, device): (&Present, &Present),
 ) -> Result<Bytes, SyncError> {
     let deadline = Instant::now() + timeout.min(Duration::from_millis(shared.config.max_timeout_ms));
     // who does not wait wants to see now what another replica acknowledged a moment ago
@@ -58,43 +70,60 @@ async fn incremental(
             return Err(SyncError::FutureToken);
         }
     }
+    Box::pin(to_device::acknowledge(shared, ask.device, since.to_device)).await?;
     let mut woken = None;
     loop {
         // registered before the position is sampled: what comes after the sample rings
-        let mut rung = std::pin::pin!(present.bell.notify.notified());
+        let mut rung = std::pin::pin!(user.bell.notify.notified());
+        let mut device_rung = std::pin::pin!(device.bell.notify.notified());
         rung.as_mut().enable();
+        device_rung.as_mut().enable();
         // mostly everything is in memory, and nothing has to be awaited
         let news = match look(shared, &ask, &Loaded::default()) {
             Ok(news) => news,
             Err(_) => Box::pin(collect(shared, &ask, Loaded::default())).await?,
         };
         if !news.is_empty() || ask.full_state {
+            let news = hide_erased(shared, &ask, news).await?;
             return Ok(finish(shared, &ask, &news, woken));
         }
         if shared.shutdown.draining() {
-            return Ok(response::write_nothing(since));
+            return Ok(response::write_nothing(since, &news.keys));
         }
         // nothing of that concerned this client; it need not be looked at again
         ask.since = Some(news.next);
         if Instant::now() >= deadline {
-            return Ok(response::write_nothing(news.next));
+            return Ok(response::write_nothing(news.next, &news.keys));
         }
+        drop(news);
         let _waiting = Waiting::begin();
         tokio::select! {
-            () = rung => woken = present.bell.rung_at(),
+            () = rung => woken = user.bell.rung_at(),
+            () = device_rung => woken = device.bell.rung_at(),
             () = tokio::time::sleep_until(deadline) => {}
             () = shared.shutdown.wait_draining() => {}
         }
     }
 }
 
+/// Mostly there is nothing to look at, and nothing to await.
+async fn hide_erased(shared: &Shared, ask: &Ask, mut news: News) -> Result<News, SyncError> {
+    if erased::is_needed(&news) {
+        Box::pin(erased::hide(shared, ask, &mut news)).await?;
+    }
+    Ok(news)
+}
+
 fn is_ahead(since: Token, heads: Token) -> bool {
-    since.events > heads.events || since.receipts > heads.receipts || since.account_data > heads.account_data
+    !heads.has_reached(since)
 }
 
 /// Gathers from memory; what it lacks is loaded, then gathered again at the moment that memory has reached then.
 async fn collect(shared: &Shared, ask: &Ask, mut loaded: Loaded) -> Result<News, SyncError> {
     if let Ok(news) = look(shared, ask, &loaded) {
+        return Ok(news);
+    }
+    if let Some(news) = Box::pin(collect_device(shared, ask, &mut loaded)).await? {
         return Ok(news);
     }
     let _permit = shared.loaders.acquire().await.map_err(|_| SyncError::Unavailable)?;
@@ -109,14 +138,33 @@ async fn collect(shared: &Shared, ask: &Ask, mut loaded: Loaded) -> Result<News,
     Err(SyncError::Unavailable)
 }
 
+/// The same while nothing is missing but what the device has of its own: that need not wait for great loads.
+async fn collect_device(shared: &Shared, ask: &Ask, loaded: &mut Loaded) -> Result<Option<News>, SyncError> {
+    for _ in 0..ATTEMPTS {
+        match look(shared, ask, loaded) {
+            Ok(news) => return Ok(Some(news)),
+            Err(missing) if missing.is_about_device() => {
+                let _permit = shared.device_loaders.acquire().await.map_err(|_| SyncError::Unavailable)?;
+                load::load_of_device(shared, ask, &missing, loaded).await?;
+            }
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
 fn look(shared: &Shared, ask: &Ask, loaded: &Loaded) -> Result<News, Box<Missing>> {
     let key = (ask.user_id.clone(), ask.device_id.clone());
     let sent_members =
         if ask.filter.lazy.is_on() { shared.sent_members.get_with(key, Arc::default) } else { Arc::default() };
     shared.live.read(|memory| {
         let now = memory.heads();
-        let Some(user) = memory.user(&ask.user_id) else { return Ok(News { next: now, ..News::default() }) };
-        gather(&View { ask, memory, user, loaded, now, sent_members: &sent_members })
+        let Some(user) = memory.user(&ask.user_id) else {
+            let next = ask.since.unwrap_or_default();
+            return Ok(News { next, keys: shared.no_keys.clone(), ..News::default() });
+        };
+        let no_keys = &shared.no_keys;
+        gather(&View { ask, memory, user, loaded, now, sent_members: &sent_members, no_keys })
     })
 }
 
@@ -132,6 +180,7 @@ fn finish(shared: &Shared, ask: &Ask, news: &News, woken: Option<Instant>) -> By
         }
     }
     METRICS.deliveries.inc_by(delivered);
+    METRICS.to_device_delivered.inc_by(news.to_device.len() as u64);
     if let Some(rung_at) = woken {
         METRICS.wake_seconds.observe(rung_at.elapsed().as_secs_f64());
     }

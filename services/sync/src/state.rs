@@ -2,6 +2,7 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use matrixon_bus::Bus;
 use matrixon_cache::Cache;
 use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
@@ -12,13 +13,16 @@ use tokio::sync::Semaphore;
 use crate::{
     append::{AccountDataWriter, ReceiptWriter},
     config::Config,
+    devices::DeviceNumbers,
     filter::SyncFilter,
     live::Live,
     response::lazy::SentMembers,
+    to_device::{Acknowledger, ToDeviceWriter},
 };
 
 /// Responses that read much from SQL at the same time; more of them wait, and find what the first ones loaded.
 const LOADERS: usize = 4;
+const DEVICE_LOADERS: usize = 16;
 const IDLE: Duration = Duration::from_hours(1);
 
 #[derive(Clone)]
@@ -47,6 +51,13 @@ pub(crate) struct Shared {
     /// (user, device) → members it was sent. Losing an entry sends members once more.
     pub(crate) sent_members: SentToDevices,
     pub(crate) loaders: Semaphore,
+    /// The same for short look-ups that a device needs.
+    pub(crate) device_loaders: Semaphore,
+    pub(crate) to_device: Appender<ToDeviceWriter>,
+    pub(crate) acknowledgements: Appender<Acknowledger>,
+    pub(crate) device_numbers: DeviceNumbers,
+    /// What is told of keys to who has no device.
+    pub(crate) no_keys: Bytes,
 }
 
 pub(crate) type Filters = Memo<(Arc<str>, i64), Arc<SyncFilter>>;
@@ -60,6 +71,7 @@ pub(crate) fn sent_members() -> SentToDevices {
     Memo::builder().max_capacity(2_000).time_to_idle(IDLE).build()
 }
 
-pub(crate) fn loaders() -> Semaphore {
-    Semaphore::new(LOADERS)
+/// For responses, and for devices.
+pub(crate) fn loaders() -> (Semaphore, Semaphore) {
+    (Semaphore::new(LOADERS), Semaphore::new(DEVICE_LOADERS))
 }

@@ -4,7 +4,7 @@ use ruma::{DeviceId, UserId};
 
 use crate::{
     error::AuthError,
-    sessions::revocations::{self, Revocation},
+    outbox::{self, Outbox},
     state::Auth,
     store::{devices, users},
 };
@@ -35,6 +35,7 @@ pub(crate) async fn change_password(
             devices::delete_devices_except(&mut tx, user_id.as_str(), Some(device_id.as_str())).await?
         }
     };
-    let revoked = Revocation::devices(user_id, &ended);
-    revocations::commit(auth, tx, revoked).await
+    let mut outbox = Outbox::default();
+    outbox.devices_deleted(user_id, &ended);
+    Ok(outbox::commit(auth, tx, outbox).await?)
 }

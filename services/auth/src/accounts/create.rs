@@ -7,14 +7,15 @@ use ruma::OwnedUserId;
 use super::localpart;
 use crate::{
     error::AuthError,
+    outbox::{self, Outbox},
     sessions::{
         login::owned_user_id,
-        revocations,
+        revocations::Revocation,
         start::{DeviceWish, Session, start_session},
     },
     state::Auth,
     store::{
-        registration_tokens,
+        registration_tokens, user_states,
         users::{self, NewUser, UserRow},
     },
 };
@@ -23,6 +24,8 @@ use crate::{
 pub(crate) struct NewAccount {
     /// None: any name will do.
     pub username: Option<String>,
+    /// The guest that becomes a full account; see [`find_upgrade`](super::guests::find_upgrade).
+    pub upgrades: Option<OwnedUserId>,
     pub password_hash: String,
     pub registration_token: Option<String>,
     /// None: no log-in wished.
@@ -35,24 +38,27 @@ pub(crate) async fn create_account(
     new: NewAccount,
     meta: &RequestMeta,
 ) -> Result<(OwnedUserId, Option<Session>), AuthError> {
-    let user_id = match &new.username {
-        Some(username) => localpart::build_user_id(username, &auth.server_name)?,
-        None => localpart::generate_user_id(&auth.server_name)?,
+    let user_id = match (&new.upgrades, &new.username) {
+        (Some(guest), _) => guest.clone(),
+        (None, Some(username)) => localpart::build_user_id(username, &auth.server_name)?,
+        (None, None) => localpart::generate_user_id(&auth.server_name)?,
     };
     let mut tx = auth.db.begin().await?;
     let account = insert_account(auth, &mut tx, &user_id, &new, meta).await?;
-    match new.device {
-        None => {
-            tx.commit().await?;
-            Ok((user_id, None))
-        }
+    let mut outbox = Outbox::default();
+    if let Some(guest) = &new.upgrades {
+        // gateways know a guest until they forget it
+        outbox.revoke(Revocation::user(guest));
+    }
+    let session = match new.device {
+        None => None,
         Some(device) => {
             let holder = (account, user_id.clone());
-            let (session, revoked) = start_session(auth, &mut tx, holder, device, meta).await?;
-            revocations::commit(auth, tx, revoked.into_iter().collect()).await?;
-            Ok((user_id, Some(session)))
+            Some(start_session(auth, &mut tx, &mut outbox, holder, device, meta).await?)
         }
-    }
+    };
+    outbox::commit(auth, tx, outbox).await?;
+    Ok((user_id, session))
 }
 
 async fn insert_account(
@@ -67,6 +73,11 @@ async fn insert_account(
     // The token first: its row lock puts the registrations that share it into a queue.
     if let Some(token) = &new.registration_token {
         admin = registration_tokens::use_token(tx, token, now_ms).await?.ok_or(AuthError::RegistrationTokenSpent)?;
+    }
+    if new.upgrades.is_some() {
+        let (hash, request) = (&new.password_hash, request_key(meta));
+        let account = user_states::upgrade_guest(tx, user_id.as_str(), hash, request).await?;
+        return account.ok_or(AuthError::UserInUse);
     }
     let row = NewUser {
         user_id: user_id.as_str(),
@@ -114,9 +125,10 @@ async fn log_in_again(
 ) -> Result<(OwnedUserId, Option<Session>), AuthError> {
     let user_id = owned_user_id(user)?;
     let Some(device) = device else { return Ok((user_id, None)) };
-    let mut tx = auth.db.begin().await?;
-    let (session, revoked) = start_session(auth, &mut tx, (user.id, user_id.clone()), device, meta).await?;
-    revocations::commit(auth, tx, revoked.into_iter().collect()).await?;
+    let (mut tx, mut outbox) = (auth.db.begin().await?, Outbox::default());
+    let holder = (user.id, user_id.clone());
+    let session = start_session(auth, &mut tx, &mut outbox, holder, device, meta).await?;
+    outbox::commit(auth, tx, outbox).await?;
     Ok((user_id, Some(session)))
 }
 
@@ -139,6 +151,6 @@ async fn find_created_by(auth: &Auth, meta: &RequestMeta) -> Result<Option<UserR
 /// Longer keys than this would not fit an index.
 const MAX_KEY_BYTES: usize = 255;
 
-fn request_key(meta: &RequestMeta) -> Option<&str> {
+pub(super) fn request_key(meta: &RequestMeta) -> Option<&str> {
     Some(meta.idempotency_key.as_str()).filter(|key| !key.is_empty() && key.len() <= MAX_KEY_BYTES)
 }

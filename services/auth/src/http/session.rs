@@ -1,3 +1,4 @@
+pub(crate) mod get_login_token;
 pub(crate) mod get_login_types;
 pub(crate) mod login;
 pub(crate) mod logout;

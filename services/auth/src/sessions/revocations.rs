@@ -1,14 +1,12 @@
 //! The `revocations` stream: every end of a session, in the transaction that ends it, so that gateways may cache
 //! tokens.
 
-use bytes::Bytes;
-use matrixon_proto::bus::v1::{Bell, RevocationItem};
-use matrixon_store::{StoreError, Tx, streams::Stream};
-use prost::Message as _;
+use matrixon_store::{StoreError, Tx};
 use ruma::UserId;
 
 use crate::{
     error::AuthError,
+    outbox,
     state::Auth,
     store::revocations::{self, RevocationRow},
 };
@@ -21,73 +19,77 @@ const KEEP_MS: i64 = 24 * 3_600 * 1_000;
 /// How many rows one statement deletes.
 const PRUNE_BATCH: i64 = 1_000;
 
-/// Something that gateways must forget.
+/// What became of a session: something that gateways must forget, and what others see of the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Revocation {
-    user_id: String,
-    device_id: String,
-    token_sha256: Vec<u8>,
+    pub(crate) user_id: String,
+    pub(crate) device_id: String,
+    pub(crate) token_sha256: Vec<u8>,
+    /// False: that is said by another one, of the whole user.
+    pub(crate) revokes: bool,
+    /// The device is gone.
+    pub(crate) removed: bool,
 }
 
 impl Revocation {
+    /// All sessions end. Their devices are told of by [`Revocation::all_devices`], if they go.
     pub(crate) fn user(user_id: &UserId) -> Self {
         Self::device(user_id, "")
     }
 
+    /// The tokens of a device end, not the device.
     pub(crate) fn device(user_id: &UserId, device_id: &str) -> Self {
-        Self { user_id: user_id.to_string(), device_id: device_id.to_owned(), token_sha256: Vec::new() }
+        Self {
+            user_id: user_id.to_string(),
+            device_id: device_id.to_owned(),
+            token_sha256: Vec::new(),
+            revokes: true,
+            removed: false,
+        }
     }
 
     pub(crate) fn token(user_id: &str, device_id: &str, token_sha256: Vec<u8>) -> Self {
-        Self { user_id: user_id.to_owned(), device_id: device_id.to_owned(), token_sha256 }
+        Self {
+            user_id: user_id.to_owned(),
+            device_id: device_id.to_owned(),
+            token_sha256,
+            revokes: true,
+            removed: false,
+        }
     }
 
-    /// One for each device, or one for the whole user where that would be many. Nothing for no device.
+    /// Devices that are gone, with their sessions: one revocation for each, or one for the whole user where that would be
+    /// many. Nothing for no device.
     pub(crate) fn devices(user_id: &UserId, device_ids: &[String]) -> Vec<Self> {
         if device_ids.len() > MAX_SINGLE {
-            return vec![Self::user(user_id)];
+            return Self::all_devices(user_id, device_ids);
         }
-        device_ids.iter().map(|device_id| Self::device(user_id, device_id)).collect()
+        device_ids.iter().map(|device_id| Self::removed(user_id, device_id, true)).collect()
     }
-}
 
-/// Ends a transaction: appends to the stream as its last step, commits, and only then rings the bell.
-pub(crate) async fn commit(auth: &Auth, mut tx: Tx, revoked: Vec<Revocation>) -> Result<(), AuthError> {
-    if revoked.is_empty() {
-        return Ok(tx.commit().await?);
+    /// The same for all devices of the user: one revocation. Nothing for no device.
+    pub(crate) fn all_devices(user_id: &UserId, device_ids: &[String]) -> Vec<Self> {
+        let all = (!device_ids.is_empty()).then(|| Self::user(user_id));
+        all.into_iter().chain(device_ids.iter().map(|device_id| Self::removed(user_id, device_id, false))).collect()
     }
-    let now_ms = auth.clock.now_ms();
-    let first = tx.advance(Stream::REVOCATIONS, revoked.len()).await?;
-    let rows: Vec<RevocationRow> = (first..)
-        .zip(revoked)
-        .map(|(position, revocation)| RevocationRow {
+
+    fn removed(user_id: &UserId, device_id: &str, revokes: bool) -> Self {
+        Self { revokes, removed: true, ..Self::device(user_id, device_id) }
+    }
+
+    pub(crate) fn row(&self, position: i64) -> RevocationRow {
+        RevocationRow {
             position,
-            user_id: revocation.user_id,
-            device_id: revocation.device_id,
-            token_sha256: revocation.token_sha256,
-        })
-        .collect();
-    for row in &rows {
-        revocations::insert_revocation(&mut tx, row, now_ms).await?;
+            user_id: self.user_id.clone(),
+            device_id: self.device_id.clone(),
+            token_sha256: self.token_sha256.clone(),
+        }
     }
-    tx.commit().await?;
-    auth.bus.publish(&Stream::REVOCATIONS.subject(), build_bell(first, rows));
-    Ok(())
 }
 
-fn build_bell(first: i64, rows: Vec<RevocationRow>) -> Bytes {
-    let last = first + rows.len() as i64 - 1;
-    let items = rows.into_iter().map(|row| {
-        let item = RevocationItem {
-            position: row.position,
-            user_id: row.user_id,
-            device_id: row.device_id,
-            token_sha256: row.token_sha256.into(),
-        };
-        item.encode_to_vec().into()
-    });
-    let stream = Stream::REVOCATIONS.name().to_owned();
-    Bell { stream, first, last, items: items.collect() }.encode_to_vec().into()
+/// Ends a transaction that ended sessions: see [`outbox::commit`].
+pub(crate) async fn commit(auth: &Auth, tx: Tx, revoked: Vec<Revocation>) -> Result<(), AuthError> {
+    Ok(outbox::commit(auth, tx, revoked.into()).await?)
 }
 
 /// Deletes what is older than a day, a batch at a time. Any replica may do it, several at once too.

@@ -11,11 +11,12 @@ use sha2::{Digest as _, Sha256};
 use super::{last_seen::shorten_user_agent, revocations::Revocation, tokens::Token};
 use crate::{
     error::AuthError,
+    outbox::Outbox,
     state::Auth,
     store::{
         access_tokens::{self, NewAccessToken},
         devices::{self, NewDevice},
-        refresh_tokens,
+        refresh_tokens::{self, NewRefreshToken},
     },
 };
 
@@ -67,14 +68,15 @@ pub(crate) fn check_display_name(name: Option<&str>) -> Result<(), AuthError> {
 }
 
 /// Makes the device (or takes over a known one, whose former tokens end) with a first generation of tokens.
-/// The revocation that is returned must be appended before the commit.
+/// What goes into the outbox must be appended before the commit.
 pub(crate) async fn start_session(
     auth: &Auth,
     tx: &mut Tx,
+    outbox: &mut Outbox,
     (account, user_id): (i64, OwnedUserId),
     wish: DeviceWish,
     meta: &RequestMeta,
-) -> Result<(Session, Option<Revocation>), AuthError> {
+) -> Result<Session, AuthError> {
     let device_id = wish.device_id.filter(|device_id| !device_id.as_str().is_empty());
     let device_id = device_id.unwrap_or_else(|| generate_device_id(&meta.idempotency_key));
     let seen_ip = meta.remote_addr.map(|address| address.to_string());
@@ -87,18 +89,32 @@ pub(crate) async fn start_session(
         seen_ip: seen_ip.as_deref(),
         seen_user_agent: user_agent.as_deref(),
     };
-    let device = devices::upsert_device(tx, &device).await?;
-    let ended = access_tokens::delete_tokens_of_device(tx, device).await?;
-    let revocation = ended.then(|| Revocation::device(&user_id, device_id.as_str()));
-    let tokens = insert_generation(auth, tx, device, wish.refresh_token, None).await?;
-    let session = Session {
+    let (device, is_new) = devices::upsert_device(tx, &device).await?;
+    if access_tokens::delete_tokens_of_device(tx, device).await? {
+        outbox.revoke(Revocation::device(&user_id, device_id.as_str()));
+    }
+    if is_new {
+        outbox.device_changed(&user_id, device_id.as_str());
+    }
+    let generation = Wish { refreshable: wish.refresh_token, replaces: None, request: meta.idempotency_key.as_str() };
+    let tokens = insert_generation(auth, tx, device, generation).await?;
+    Ok(Session {
         user_id,
         device_id,
         access_token: tokens.access_token,
         refresh_token: tokens.refresh_token,
         expires_in: tokens.expires_in,
-    };
-    Ok((session, revocation))
+    })
+}
+
+/// What a generation of tokens is to be.
+pub(crate) struct Wish<'a> {
+    /// The client can use a refresh token.
+    pub refreshable: bool,
+    /// The refresh token that ends once this generation is used.
+    pub replaces: Option<i64>,
+    /// Idempotency key of the request.
+    pub request: &'a str,
 }
 
 /// Makes an access token, with a refresh token where the client can use one.
@@ -106,15 +122,22 @@ pub(crate) async fn insert_generation(
     auth: &Auth,
     tx: &mut Tx,
     device: i64,
-    refreshable: bool,
-    replaces: Option<i64>,
+    wish: Wish<'_>,
 ) -> Result<Generation, StoreError> {
     let now_ms = auth.clock.now_ms();
     let mut refresh_token = None;
     let mut refresh = None;
+    let Wish { refreshable, replaces, request } = wish;
     if refreshable {
         let token = Token::new_refresh();
-        refresh = Some(refresh_tokens::insert_refresh_token(tx, &token.sha256, device, replaces, now_ms).await?);
+        let row = NewRefreshToken {
+            token_sha256: &token.sha256,
+            device,
+            replaces,
+            created_ts: now_ms,
+            created_by_request: request,
+        };
+        refresh = Some(refresh_tokens::insert_refresh_token(tx, &row).await?);
         refresh_token = Some(token.text);
     }
     let lifetime = auth.config.access_token_lifetime(refreshable);

@@ -21,6 +21,11 @@ impl Token {
         Self::new("mxr_")
     }
 
+    /// For `m.login.token`.
+    pub(crate) fn new_login() -> Self {
+        Self::new("mxl_")
+    }
+
     fn new(prefix: &str) -> Self {
         let text = random::token(prefix, RANDOM_CHARS);
         Self { sha256: hash_token(&text), text }

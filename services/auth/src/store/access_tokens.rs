@@ -71,11 +71,23 @@ pub(crate) async fn insert_access_token(tx: &mut Tx, token: &NewAccessToken<'_>)
     Ok(())
 }
 
-/// Deletes the access and refresh tokens of a device; true if there were any.
+/// Deletes the access and refresh tokens of a device, spent ones too: what begins now is another session. True if any
+/// were good.
 pub(crate) async fn delete_tokens_of_device(tx: &mut Tx, device: i64) -> Result<bool, StoreError> {
     let access = exec!(tx.ex(), "delete from access_tokens where device = $1", device)?;
     let refresh = exec!(tx.ex(), "delete from refresh_tokens where device = $1", device)?;
+    exec!(tx.ex(), "delete from spent_refresh_tokens where device = $1", device)?;
     Ok(access + refresh > 0)
+}
+
+/// The access tokens of a device are expired from now on.
+pub(crate) async fn expire_tokens_of_device(tx: &mut Tx, device: i64) -> Result<(), StoreError> {
+    exec!(
+        tx.ex(),
+        "update access_tokens set expires_ts = 0, refresh = null, replaces = null where device = $1",
+        device
+    )?;
+    Ok(())
 }
 
 /// Deletes the access tokens of a generation and returns their hashes.

@@ -1,5 +1,7 @@
 //! Table `devices`.
 
+use std::collections::HashMap;
+
 use matrixon_store::{Db, StoreError, Tx, exec, from_row, sql};
 use serde::Serialize;
 
@@ -10,8 +12,9 @@ pub(crate) struct DeviceRow {
     pub display_name: Option<String>,
     pub last_seen_ts: i64,
     pub last_seen_ip: Option<String>,
+    pub last_seen_user_agent: Option<String>,
 }
-from_row!(DeviceRow { id, device_id, display_name, last_seen_ts, last_seen_ip });
+from_row!(DeviceRow { id, device_id, display_name, last_seen_ts, last_seen_ip, last_seen_user_agent });
 
 #[derive(Clone, Debug)]
 pub(crate) struct NewDevice<'a> {
@@ -32,25 +35,25 @@ pub(crate) struct Seen {
     pub user_agent: Option<String>,
 }
 
-/// Makes the device, or finds it: the name of a known device stays. The row is locked for the transaction.
-pub(crate) async fn upsert_device(tx: &mut Tx, device: &NewDevice<'_>) -> Result<i64, StoreError> {
-    let (id,) = sql!(
+/// Makes the device, or finds it: the name of a known device stays. The row is locked for the transaction. True: it is
+/// new (or as young as this millisecond).
+pub(crate) async fn upsert_device(tx: &mut Tx, device: &NewDevice<'_>) -> Result<(i64, bool), StoreError> {
+    sql!(
         tx.ex(),
-        fetch_one as (i64,),
+        fetch_one as (i64, bool),
         "insert into devices
              (account, device_id, display_name, created_ts, last_seen_ts, last_seen_ip, last_seen_user_agent)
          values ($1, $2, $3, $4, $4, $5, $6)
          on conflict (account, device_id) do update set last_seen_ts = excluded.last_seen_ts,
              last_seen_ip = excluded.last_seen_ip, last_seen_user_agent = excluded.last_seen_user_agent
-         returning id",
+         returning id, created_ts = last_seen_ts",
         device.account,
         device.device_id,
         device.display_name,
         device.seen_ts,
         device.seen_ip,
         device.seen_user_agent
-    )?;
-    Ok(id)
+    )
 }
 
 /// Locks the device for the transaction; whatever changes tokens does this first.
@@ -68,7 +71,7 @@ pub(crate) async fn list_devices(db: &Db, user_id: &str) -> Result<Vec<DeviceRow
     sql!(
         db.read(),
         fetch_all as DeviceRow,
-        "select d.id, d.device_id, d.display_name, d.last_seen_ts, d.last_seen_ip
+        "select d.id, d.device_id, d.display_name, d.last_seen_ts, d.last_seen_ip, d.last_seen_user_agent
          from devices d join users u on u.id = d.account where u.user_id = $1 order by d.id",
         user_id
     )
@@ -78,7 +81,7 @@ pub(crate) async fn find_device(db: &Db, user_id: &str, device_id: &str) -> Resu
     sql!(
         db.read(),
         fetch_optional as DeviceRow,
-        "select d.id, d.device_id, d.display_name, d.last_seen_ts, d.last_seen_ip
+        "select d.id, d.device_id, d.display_name, d.last_seen_ts, d.last_seen_ip, d.last_seen_user_agent
          from devices d join users u on u.id = d.account where u.user_id = $1 and d.device_id = $2",
         user_id,
         device_id
@@ -87,13 +90,13 @@ pub(crate) async fn find_device(db: &Db, user_id: &str, device_id: &str) -> Resu
 
 /// False: no such device.
 pub(crate) async fn update_display_name(
-    db: &Db,
+    tx: &mut Tx,
     user_id: &str,
     device_id: &str,
     display_name: Option<&str>,
 ) -> Result<bool, StoreError> {
     let touched = exec!(
-        db.write(),
+        tx.ex(),
         "update devices set display_name = $3
          where account = (select id from users where user_id = $1) and device_id = $2",
         user_id,
@@ -143,6 +146,21 @@ fn sorted(rows: Vec<(String,)>) -> Vec<String> {
     let mut device_ids: Vec<String> = rows.into_iter().map(|(device_id,)| device_id).collect();
     device_ids.sort_unstable();
     device_ids
+}
+
+/// The interned numbers of devices, by user id and device id; unknown ones are left out.
+pub(crate) async fn load_ids(db: &Db, devices: &[(&str, &str)]) -> Result<HashMap<(String, String), i64>, StoreError> {
+    let list: serde_json::Value = devices.iter().map(|(user_id, device_id)| [*user_id, *device_id]).collect();
+    let list = list.to_string();
+    let rows = sql!(
+        db.read(), fetch_all as (String, String, i64),
+        pg: "select u.user_id, d.device_id, d.id from json_array_elements($1::json) s
+             join users u on u.user_id = s ->> 0 join devices d on d.account = u.id and d.device_id = s ->> 1",
+        lite: "select u.user_id, d.device_id, d.id from json_each($1) s
+               join users u on u.user_id = s.value ->> 0 join devices d on d.account = u.id and d.device_id = s.value ->> 1",
+        list.as_str()
+    )?;
+    Ok(rows.into_iter().map(|(user_id, device_id, id)| ((user_id, device_id), id)).collect())
 }
 
 /// Writes many sightings in one statement; older ones than what is stored change nothing.

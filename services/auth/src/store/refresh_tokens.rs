@@ -10,8 +10,9 @@ pub(crate) struct RefreshRow {
     pub user_id: String,
     pub device_id: String,
     pub deactivated: bool,
+    pub locked: bool,
 }
-from_row!(RefreshRow { id, device, replaces, user_id, device_id, deactivated });
+from_row!(RefreshRow { id, device, replaces, user_id, device_id, deactivated, locked });
 
 /// Locks the device of a refresh token: whatever changes tokens locks their device first, one rotation at a time.
 pub(crate) async fn lock_device_of(tx: &mut Tx, token_sha256: &[u8]) -> Result<(), StoreError> {
@@ -28,28 +29,34 @@ pub(crate) async fn find_refresh_token(tx: &mut Tx, token_sha256: &[u8]) -> Resu
     sql!(
         tx.ex(),
         fetch_optional as RefreshRow,
-        "select r.id, r.device, r.replaces, u.user_id, d.device_id, u.deactivated
+        "select r.id, r.device, r.replaces, u.user_id, d.device_id, u.deactivated, u.locked
          from refresh_tokens r join devices d on d.id = r.device join users u on u.id = d.account
          where r.token_sha256 = $1",
         token_sha256
     )
 }
 
-pub(crate) async fn insert_refresh_token(
-    tx: &mut Tx,
-    token_sha256: &[u8],
-    device: i64,
-    replaces: Option<i64>,
-    created_ts: i64,
-) -> Result<i64, StoreError> {
+#[derive(Clone, Debug)]
+pub(crate) struct NewRefreshToken<'a> {
+    pub token_sha256: &'a [u8],
+    pub device: i64,
+    pub replaces: Option<i64>,
+    pub created_ts: i64,
+    /// Idempotency key of the request that makes it.
+    pub created_by_request: &'a str,
+}
+
+pub(crate) async fn insert_refresh_token(tx: &mut Tx, token: &NewRefreshToken<'_>) -> Result<i64, StoreError> {
     let (id,) = sql!(
         tx.ex(),
         fetch_one as (i64,),
-        "insert into refresh_tokens (token_sha256, device, replaces, created_ts) values ($1, $2, $3, $4) returning id",
-        token_sha256,
-        device,
-        replaces,
-        created_ts
+        "insert into refresh_tokens (token_sha256, device, replaces, created_ts, created_by_request)
+         values ($1, $2, $3, $4, $5) returning id",
+        token.token_sha256,
+        token.device,
+        token.replaces,
+        token.created_ts,
+        token.created_by_request
     )?;
     Ok(id)
 }

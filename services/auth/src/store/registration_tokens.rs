@@ -2,8 +2,8 @@
 
 use matrixon_store::{Db, StoreError, Tx, exec, from_row, sql};
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct RegistrationToken {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RegistrationToken {
     pub token: String,
     /// None: any number.
     pub uses_allowed: Option<i64>,
@@ -17,20 +17,37 @@ pub struct RegistrationToken {
 }
 from_row!(RegistrationToken { token, uses_allowed, completed, expires_ts, grants_admin, created_ts });
 
-/// False: the token exists already.
-pub(crate) async fn insert_token(db: &Db, token: &RegistrationToken) -> Result<bool, StoreError> {
+/// False: the token exists already, or this request has made one.
+pub(crate) async fn insert_token(
+    tx: &mut Tx,
+    token: &RegistrationToken,
+    request: Option<&str>,
+) -> Result<bool, StoreError> {
     let inserted = exec!(
-        db.write(),
-        "insert into registration_tokens (token, uses_allowed, completed, expires_ts, grants_admin, created_ts)
-         values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+        tx.ex(),
+        "insert into registration_tokens
+             (token, uses_allowed, completed, expires_ts, grants_admin, created_ts, created_by_request)
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
         token.token.as_str(),
         token.uses_allowed,
         token.completed,
         token.expires_ts,
         token.grants_admin,
-        token.created_ts
+        token.created_ts,
+        request
     )?;
     Ok(inserted > 0)
+}
+
+/// The token that this very request, in an earlier attempt, created.
+pub(crate) async fn find_token_of_request(tx: &mut Tx, request: &str) -> Result<Option<RegistrationToken>, StoreError> {
+    sql!(
+        tx.ex(),
+        fetch_optional as RegistrationToken,
+        "select token, uses_allowed, completed, expires_ts, grants_admin, created_ts
+         from registration_tokens where created_by_request = $1",
+        request
+    )
 }
 
 /// Makes the one token of the first start unless there is one, and returns it.
@@ -82,16 +99,24 @@ pub(crate) async fn use_token(tx: &mut Tx, token: &str, now_ms: i64) -> Result<O
     Ok(row.map(|(grants_admin,)| grants_admin))
 }
 
-pub(crate) async fn list_tokens(db: &Db) -> Result<Vec<RegistrationToken>, StoreError> {
+/// The tokens after one of them, in the order of their creation.
+pub(crate) async fn list_tokens_after(
+    db: &Db,
+    (created_ts, token): (i64, &str),
+    limit: i64,
+) -> Result<Vec<RegistrationToken>, StoreError> {
     sql!(
         db.read(),
         fetch_all as RegistrationToken,
-        "select token, uses_allowed, completed, expires_ts, grants_admin, created_ts
-         from registration_tokens order by created_ts, token"
+        "select token, uses_allowed, completed, expires_ts, grants_admin, created_ts from registration_tokens
+         where created_ts > $1 or (created_ts = $1 and token > $2) order by created_ts, token limit $3",
+        created_ts,
+        token,
+        limit
     )
 }
 
 /// False: there was none.
-pub(crate) async fn delete_token(db: &Db, token: &str) -> Result<bool, StoreError> {
-    Ok(exec!(db.write(), "delete from registration_tokens where token = $1", token)? > 0)
+pub(crate) async fn delete_token(tx: &mut Tx, token: &str) -> Result<bool, StoreError> {
+    Ok(exec!(tx.ex(), "delete from registration_tokens where token = $1", token)? > 0)
 }

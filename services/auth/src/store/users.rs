@@ -9,8 +9,9 @@ pub(crate) struct UserRow {
     pub password_hash: Option<String>,
     pub admin: bool,
     pub deactivated: bool,
+    pub locked: bool,
 }
-from_row!(UserRow { id, user_id, password_hash, admin, deactivated });
+from_row!(UserRow { id, user_id, password_hash, admin, deactivated, locked });
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProfileRow {
@@ -51,7 +52,17 @@ pub(crate) async fn find_user(db: &Db, user_id: &str) -> Result<Option<UserRow>,
     sql!(
         db.read(),
         fetch_optional as UserRow,
-        "select id, user_id, password_hash, admin, deactivated from users where user_id = $1",
+        "select id, user_id, password_hash, admin, deactivated, locked from users where user_id = $1",
+        user_id
+    )
+}
+
+/// A user that must exist.
+pub(crate) async fn get_user(tx: &mut Tx, user_id: &str) -> Result<UserRow, StoreError> {
+    sql!(
+        tx.ex(),
+        fetch_one as UserRow,
+        "select id, user_id, password_hash, admin, deactivated, locked from users where user_id = $1",
         user_id
     )
 }
@@ -61,7 +72,7 @@ pub(crate) async fn find_user_created_by(db: &Db, request: &str) -> Result<Optio
     sql!(
         db.read(),
         fetch_optional as UserRow,
-        "select id, user_id, password_hash, admin, deactivated from users where created_by_request = $1",
+        "select id, user_id, password_hash, admin, deactivated, locked from users where created_by_request = $1",
         request
     )
 }

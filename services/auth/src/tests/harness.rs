@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 
 use crate::{Config, Deps, build, config::PasswordConfig, sessions::tokens::hash_token};
 
-const SECRET: &[u8] = b"the secret of this cluster";
+pub(crate) const SECRET: &[u8] = b"the secret of this cluster";
 
 static POSTGRES: OnceLock<Postgres> = OnceLock::new();
 static NUMBER: LazyLock<AtomicU64> = LazyLock::new(AtomicU64::default);
@@ -136,7 +136,7 @@ impl Harness {
     }
 
     pub(crate) async fn authenticate(&self, token: &str) -> Result<AuthenticateResponse, MatrixError> {
-        let request = AuthenticateRequest { access_token: token.to_owned() };
+        let request = AuthenticateRequest { access_token: token.to_owned(), ..Default::default() };
         Ok(self.rpc().authenticate(request).await?.into_inner())
     }
 
@@ -200,6 +200,7 @@ impl Harness {
     ) -> Reply {
         let assertion = Assertion {
             user,
+            machine: None,
             remote_addr: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
             request_id: key.to_owned(),
             idempotency_key: key.to_owned(),

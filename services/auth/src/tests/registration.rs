@@ -1,16 +1,15 @@
 //! Registration: flows, names, tokens, retries.
 
 use http::Method;
+use matrixon_proto::admin::v1::CreateRegistrationTokenRequest;
 use matrixon_store::sql;
 use serde_json::{Value, json};
 
-use super::on_both;
-use crate::{
-    Config,
-    admin::{self, CreateRegistrationToken},
-    config::PasswordConfig,
-    tests::harness::open,
+use super::{
+    administration::{create_token, list_tokens, revoke_token},
+    on_both,
 };
+use crate::{Config, config::PasswordConfig, tests::harness::open};
 
 fn closed() -> Config {
     Config { password: PasswordConfig::insecure(), ..Config::default() }
@@ -97,7 +96,7 @@ async fn closed_registration_needs_a_token() {
         reply.challenged();
         assert_eq!(reply.body["flows"], json!([{ "stages": ["m.login.registration_token"] }]));
 
-        let token = admin::create_registration_token(&server.db, CreateRegistrationToken::default()).await.unwrap();
+        let token = create_token(&server, CreateRegistrationTokenRequest::default()).await;
         let mut body = body;
         body["auth"] = json!({ "type": "m.login.registration_token", "token": "wrong" });
         let reply = server.post("/v3/register", None, body.clone()).await;
@@ -109,9 +108,9 @@ async fn closed_registration_needs_a_token() {
         let path = |token: &str| format!("/v1/register/m.login.registration_token/validity?token={token}");
         assert_eq!(server.get(&path(&token.token), None).await.ok()["valid"], true);
         assert_eq!(server.get(&path("wrong"), None).await.ok()["valid"], false);
-        let tokens = admin::list_registration_tokens(&server.db).await.unwrap();
+        let tokens = list_tokens(&server).await;
         assert_eq!(tokens[0].completed, 1);
-        assert!(admin::revoke_registration_token(&server.db, &token.token).await.unwrap());
+        revoke_token(&server, &token.token).await;
         assert_eq!(server.get(&path(&token.token), None).await.ok()["valid"], false);
     })
     .await;
@@ -130,8 +129,8 @@ async fn nobody_may_register() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_registrations_with_the_last_use_one_succeeds() {
     on_both(closed(), |server| async move {
-        let new = CreateRegistrationToken { uses_allowed: Some(1), ..Default::default() };
-        let token = admin::create_registration_token(&server.db, new).await.unwrap().token;
+        let new = CreateRegistrationTokenRequest { uses_allowed: Some(1), ..Default::default() };
+        let token = create_token(&server, new).await.token;
         let server = std::sync::Arc::new(server);
         let tries: Vec<_> = (0..12)
             .map(|n| {
@@ -155,7 +154,7 @@ async fn of_many_registrations_with_the_last_use_one_succeeds() {
         assert_eq!(made, 1);
         let (users,) = sql!(server.db.read(), fetch_one as (i64,), "select count(*) from users").unwrap();
         assert_eq!(users, 1);
-        assert_eq!(admin::list_registration_tokens(&server.db).await.unwrap()[0].completed, 1);
+        assert_eq!(list_tokens(&server).await[0].completed, 1);
     })
     .await;
 }
@@ -164,8 +163,8 @@ async fn of_many_registrations_with_the_last_use_one_succeeds() {
 async fn an_expired_token_is_none() {
     on_both(closed(), |server| async move {
         let expires_ts = Some(server.clock.now_ms() + 1_000);
-        let new = CreateRegistrationToken { token: Some("soon".to_owned()), expires_ts, ..Default::default() };
-        admin::create_registration_token(&server.db, new).await.unwrap();
+        let new = CreateRegistrationTokenRequest { token: Some("soon".to_owned()), expires_ts, ..Default::default() };
+        create_token(&server, new).await;
         server.clock.advance(std::time::Duration::from_secs(2));
         let auth = json!({ "type": "m.login.registration_token", "token": "soon" });
         let body = json!({ "username": "alice", "password": "secret", "auth": auth });
@@ -177,8 +176,8 @@ async fn an_expired_token_is_none() {
 #[tokio::test]
 async fn a_retry_of_the_same_request_succeeds_once_more() {
     on_both(closed(), |server| async move {
-        let new = CreateRegistrationToken { uses_allowed: Some(1), ..Default::default() };
-        let token = admin::create_registration_token(&server.db, new).await.unwrap().token;
+        let new = CreateRegistrationTokenRequest { uses_allowed: Some(1), ..Default::default() };
+        let token = create_token(&server, new).await.token;
         let auth = json!({ "type": "m.login.registration_token", "token": token });
         let body = json!({ "password": "secret", "auth": auth });
         let send = |key: &'static str| server.send_as(Method::POST, "/v3/register", None, body.clone(), key);

@@ -32,7 +32,8 @@ async fn passwords_and_names() {
         let email = json!({ "type": "m.id.thirdparty", "medium": "email", "address": "a@b.c" });
         server.login("alice", json!({ "identifier": email })).await.refused(403, "M_FORBIDDEN");
         let flows = server.get("/v3/login", None).await.ok();
-        assert_eq!(flows, json!({ "flows": [{ "type": "m.login.password" }] }));
+        let token = json!({ "type": "m.login.token", "get_login_token": true });
+        assert_eq!(flows, json!({ "flows": [{ "type": "m.login.password" }, token] }));
     })
     .await;
 }
@@ -55,7 +56,7 @@ async fn malformed_log_ins() {
         server
             .post("/v3/login", None, json!({ "type": "m.login.token", "token": "t" }))
             .await
-            .refused(400, "M_UNKNOWN");
+            .refused(403, "M_FORBIDDEN");
         let nobody = json!({ "type": "m.login.password", "password": "p" });
         server.post("/v3/login", None, nobody).await.refused(400, "M_MISSING_PARAM");
         server
@@ -108,7 +109,6 @@ async fn the_old_generation_ends_when_the_new_one_is_used() {
         let holder = server.authenticate(&text(&second["access_token"])).await.unwrap();
         assert_eq!(holder.device_id, login["device_id"].as_str().unwrap());
         assert!(server.authenticate(&access).await.is_err());
-        next(refresh).await.refused(401, "M_UNKNOWN_TOKEN");
         let revoked = server.revocations(0).await.revocations;
         assert_eq!(revoked.len(), 1);
         assert_eq!(revoked[0].token_sha256, crate::sessions::tokens::hash_token(&access).as_slice());
@@ -117,10 +117,90 @@ async fn the_old_generation_ends_when_the_new_one_is_used() {
         let third = next(text(&second["refresh_token"])).await.ok();
         let fourth = next(text(&third["refresh_token"])).await.ok();
         assert!(server.authenticate(&text(&second["access_token"])).await.is_err());
-        next(text(&second["refresh_token"])).await.refused(401, "M_UNKNOWN_TOKEN");
         server.authenticate(&text(&third["access_token"])).await.unwrap();
         server.authenticate(&text(&fourth["access_token"])).await.unwrap();
         assert_eq!(server.revocations(0).await.revocations.len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_spent_refresh_token_ends_its_session_and_no_other() {
+    on_both(open(), |server| async move {
+        let other = server.register("alice").await;
+        let wish = json!({ "refresh_token": true, "device_id": "PHONE" });
+        let first = server.login("alice", wish.clone()).await.ok();
+        let next = |tokens: &Value, key: &'static str| {
+            let (server, body) = (&server, json!({ "refresh_token": tokens["refresh_token"] }));
+            async move { server.send_as(http::Method::POST, "/v3/refresh", None, body, key).await }
+        };
+        let second = next(&first, "one").await.ok();
+        server.authenticate(&text(&second["access_token"])).await.unwrap();
+        // the request that made the second pair, arriving late: it is refused and ends nothing
+        let late = next(&first, "one").await.refused(401, "M_UNKNOWN_TOKEN");
+        assert_eq!(late["soft_logout"], true);
+        server.authenticate(&text(&second["access_token"])).await.unwrap();
+
+        let reused = next(&first, "two").await.refused(401, "M_UNKNOWN_TOKEN");
+        assert_eq!(reused["soft_logout"], true);
+        let error = server.authenticate(&text(&second["access_token"])).await.unwrap_err();
+        assert_eq!(error.extra.get("soft_logout"), Some(&true.into()));
+        next(&second, "three").await.refused(401, "M_UNKNOWN_TOKEN");
+        server.authenticate(&other).await.unwrap();
+        let revoked = server.revocations(0).await.revocations;
+        assert_eq!(revoked.last().unwrap().device_id, "PHONE");
+        assert!(revoked.last().unwrap().token_sha256.is_empty());
+
+        // the device is there to be logged in to, and the old tokens say nothing about the new session
+        let again = server.login("alice", wish).await.ok();
+        next(&first, "four").await.refused(401, "M_UNKNOWN_TOKEN");
+        server.authenticate(&text(&again["access_token"])).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn expired_login_tokens_are_refused() {
+    on_both(open(), |server| async move {
+        let alice = server.register("alice").await;
+        let identifier = json!({ "type": "m.id.user", "user": "alice" });
+        let auth = json!({ "type": "m.login.password", "identifier": identifier, "password": "secret" });
+        let made = server.post("/v1/login/get_token", Some(&alice), json!({ "auth": auth })).await.ok();
+        assert_eq!(made["expires_in_ms"], 120_000);
+        let body = json!({ "type": "m.login.token", "token": made["login_token"] });
+        server.clock.advance(Duration::from_secs(121));
+        server.post("/v3/login", None, body).await.refused(403, "M_FORBIDDEN");
+
+        // the same request twice, after its answer was lost, is one log-in
+        let made = server.post("/v1/login/get_token", Some(&alice), json!({ "auth": auth })).await.ok();
+        let body = json!({ "type": "m.login.token", "token": made["login_token"] });
+        let send = || server.send_as(http::Method::POST, "/v3/login", None, body.clone(), "lost");
+        let (first, again) = (send().await.ok(), send().await.ok());
+        assert_eq!(first["device_id"], again["device_id"]);
+        server.post("/v3/login", None, body.clone()).await.refused(403, "M_FORBIDDEN");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn passwords_are_not_guessed_at_leisure() {
+    let limit = crate::config::LoginAttempts { per_second: 0.1, burst: 3.0 };
+    on_both(Config { login_attempts: limit, ..open() }, |server| async move {
+        server.register("alice").await;
+        for name in ["alice", "nobody"] {
+            for _ in 0..3 {
+                server.login(name, json!({ "password": "wrong" })).await.refused(403, "M_FORBIDDEN");
+            }
+            // another spelling of the same name, and even the right password
+            let refused = server.login(&name.to_uppercase(), json!({})).await.refused(429, "M_LIMIT_EXCEEDED");
+            assert_eq!(refused["retry_after_ms"], 10_000);
+        }
+        server.clock.advance(Duration::from_secs(10));
+        server.login("alice", json!({})).await.ok();
+        for _ in 0..3 {
+            server.login("alice", json!({ "password": "wrong" })).await.refused(403, "M_FORBIDDEN");
+        }
+        server.login("alice", json!({})).await.refused(429, "M_LIMIT_EXCEEDED");
     })
     .await;
 }

@@ -1,10 +1,11 @@
 //! Sending a request to its service, and what comes back.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header, request};
+use http_body_util::{BodyExt as _, Full};
 use matrixon_http::{MatrixError, RouteKind, assertion::LIFETIME_MS, header as ours};
 use matrixon_rpc::{
     AffinityKey, Buffered, Deadline, Idempotent, Replayable, RpcError, call_buffered, request::DRAINING,
@@ -23,7 +24,7 @@ const MAX_LONG_POLL: Duration = Duration::from_mins(10);
 const PARK_WHILE_DRAINING: Duration = Duration::from_secs(1);
 
 /// What services get to see of a client's headers. Everything else stays here: tokens, hop-by-hop headers, forged ones of ours.
-const FORWARDED: [HeaderName; 10] = [
+const FORWARDED: [HeaderName; 11] = [
     header::ACCEPT_LANGUAGE,
     header::CONTENT_TYPE,
     header::COOKIE,
@@ -33,6 +34,7 @@ const FORWARDED: [HeaderName; 10] = [
     header::IF_RANGE,
     header::RANGE,
     header::USER_AGENT,
+    HeaderName::from_static("grpc-encoding"),
     HeaderName::from_static("traceparent"),
 ];
 
@@ -120,7 +122,7 @@ fn detached(value: &HeaderValue) -> Result<HeaderValue, MatrixError> {
 /// How long a request may take.
 pub(super) fn patience(kind: RouteKind, uri: &Uri, config: &Config) -> Duration {
     let short = Duration::from_secs(config.request_timeout_seconds);
-    if kind == RouteKind::Short {
+    if kind != RouteKind::LongPoll {
         return short;
     }
     let asked = query_value(uri.query().unwrap_or_default(), "timeout").and_then(|timeout| timeout.parse().ok());
@@ -188,7 +190,10 @@ fn received(response: Response<Buffered>, entry: &mut AccessEntry) -> Result<Res
     withhold(&mut parts.headers);
     parts.extensions = http::Extensions::new();
     let body = match body {
-        Buffered::Whole { data, .. } => Body::from(data),
+        Buffered::Whole { data, trailers: None } => Body::from(data),
+        Buffered::Whole { data, trailers: Some(trailers) } => {
+            Body::new(Full::new(data).with_trailers(ready(Some(Ok(trailers)))))
+        }
         Buffered::Streaming(body) => Body::new(body),
     };
     Ok(Response::from_parts(parts, body))

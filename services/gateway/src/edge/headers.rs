@@ -11,7 +11,8 @@ use percent_encoding::percent_decode_str;
 use super::Side;
 
 const ALLOW_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
-const ALLOW_HEADERS: &str = "X-Requested-With, Content-Type, Authorization, Date, X-Request-Id";
+const ALLOW_HEADERS: &str =
+    "X-Requested-With, Content-Type, Authorization, Date, If-Match, If-None-Match, X-Request-Id";
 const EXPOSE_HEADERS: &str = "ETag, Retry-After, X-Request-Id";
 
 /// Nothing of ours is a web page; media has a policy of its own.

@@ -11,7 +11,8 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+    time::Duration,
 };
 
 use matrixon_http::UserAuth;
@@ -32,6 +33,8 @@ pub(super) struct Session {
     pub(super) expires_at_ms: Option<i64>,
     /// The revocations' position before the auth service read the token.
     pub(super) position: i64,
+    /// When the auth service was told of it, unix milliseconds.
+    pub(super) seen_ms: i64,
 }
 
 pub(super) struct Sessions {
@@ -56,6 +59,8 @@ struct State {
 struct Entry {
     session: Session,
     used: AtomicBool,
+    /// When the session was last reported as seen.
+    reported_ms: AtomicI64,
 }
 
 impl Sessions {
@@ -71,6 +76,15 @@ impl Sessions {
         }
         entry.used.store(true, Ordering::Relaxed);
         Some(entry.session.user.clone())
+    }
+
+    /// Whether the session is to be reported as seen again; then it is not for the time of `every`.
+    pub(super) fn is_due(&self, key: &Key, now_ms: i64, every: Duration) -> bool {
+        let state = self.state.read();
+        let Some(entry) = state.entries.get(key) else { return false };
+        let reported_ms = entry.reported_ms.load(Ordering::Relaxed);
+        now_ms - reported_ms >= every.as_millis() as i64
+            && entry.reported_ms.compare_exchange(reported_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Caches a session, unless a revocation that was already applied may concern it.
@@ -168,7 +182,8 @@ impl State {
         let key = session.user.token_sha256;
         self.bytes += cost(&session.user);
         self.by_user.entry(session.user.user_id.to_string()).or_default().push(key);
-        self.entries.insert(key, Entry { session, used: AtomicBool::new(false) });
+        let reported_ms = AtomicI64::new(session.seen_ms);
+        self.entries.insert(key, Entry { session, used: AtomicBool::new(false), reported_ms });
         self.order.push_back(key);
         // Removed entries leave their keys behind.
         if self.order.len() > 2 * self.entries.len() + 1_024 {

@@ -15,6 +15,7 @@ fn session(user: u8, device: u8, token: u8, position: i64) -> Session {
         },
         expires_at_ms: None,
         position,
+        seen_ms: 0,
     }
 }
 

@@ -27,6 +27,8 @@ const MAC_CHARS: usize = 43;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Assertion {
     pub user: Option<UserAuth>,
+    /// Whoever administers without an account; see [`crate::AdminAuth`].
+    pub machine: Option<String>,
     pub remote_addr: Option<IpAddr>,
     pub request_id: String,
     pub idempotency_key: String,
@@ -67,6 +69,8 @@ struct Claims {
     /// Bits of [`Standing`].
     #[prost(uint32, tag = "9")]
     standing: u32,
+    #[prost(string, tag = "20")]
+    machine: String,
 }
 
 /// Makes assertions (the gateway).
@@ -147,6 +151,7 @@ impl From<&Assertion> for Claims {
             request_id: assertion.request_id.clone(),
             idempotency_key: assertion.idempotency_key.clone(),
             expires_ms: assertion.expires_ms,
+            machine: assertion.machine.clone().unwrap_or_default(),
             ..Self::default()
         };
         if let Some(user) = &assertion.user {
@@ -185,6 +190,7 @@ impl TryFrom<Claims> for Assertion {
         };
         Ok(Self {
             user,
+            machine: Some(claims.machine).filter(|machine| !machine.is_empty()),
             remote_addr,
             request_id: claims.request_id,
             idempotency_key: claims.idempotency_key,

@@ -28,6 +28,24 @@ pub struct UserAuth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionalAuth(pub Option<UserAuth>);
 
+/// Who may administer: an administrator's session, or what stands for a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAuth {
+    User(UserAuth),
+    /// `token`: the holder of `gateway.admin_token`; `cli:…`: the command line on the database itself.
+    Machine(String),
+}
+
+impl AdminAuth {
+    /// What the audit log calls them.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::User(user) => user.user_id.as_str(),
+            Self::Machine(name) => name,
+        }
+    }
+}
+
 /// Anybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoAuth;
@@ -37,6 +55,22 @@ impl Auth for UserAuth {
 
     fn from_assertion(assertion: &Assertion) -> Result<Self, MatrixError> {
         assertion.user.clone().ok_or_else(MatrixError::missing_token)
+    }
+}
+
+impl Auth for AdminAuth {
+    const KIND: AuthKind = AuthKind::Admin;
+
+    /// `M_MISSING_TOKEN` ← nobody · `M_FORBIDDEN` ← a user who is no administrator
+    fn from_assertion(assertion: &Assertion) -> Result<Self, MatrixError> {
+        if let Some(machine) = &assertion.machine {
+            return Ok(Self::Machine(machine.clone()));
+        }
+        match &assertion.user {
+            Some(user) if user.admin => Ok(Self::User(user.clone())),
+            Some(_) => Err(MatrixError::forbidden("only administrators may do this")),
+            None => Err(MatrixError::missing_token()),
+        }
     }
 }
 

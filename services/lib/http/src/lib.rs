@@ -27,7 +27,7 @@ pub mod strict;
 pub use self::{
     access::{Access, Standing},
     assertion::{Assertion, Signer, Verifier},
-    auth::{Auth, NoAuth, OptionalAuth, UserAuth},
+    auth::{AdminAuth, Auth, NoAuth, OptionalAuth, UserAuth},
     error::MatrixError,
     matrix::{Matrix, Raw, RequestMeta},
     response::{IntoMatrixResponse, RawJson, RawResponse},

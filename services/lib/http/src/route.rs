@@ -66,6 +66,8 @@ pub enum AuthKind {
     None,
     Optional,
     User,
+    /// An administrator, or a machine with the configured token.
+    Admin,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub enum RouteKind {
     Short,
     /// May wait for the query parameter `timeout` (milliseconds).
     LongPoll,
+    /// A gRPC method: its errors are statuses.
+    Rpc,
 }
 
 impl RouteKind {
@@ -81,6 +85,7 @@ impl RouteKind {
         match self {
             Self::Short => "short",
             Self::LongPoll => "longpoll",
+            Self::Rpc => "rpc",
         }
     }
 }

@@ -16,12 +16,13 @@ use ruma::api::{IncomingRequest, path_builder::PathBuilder as _};
 
 use self::endpoint::{Endpoint, Run};
 use crate::{
+    access::Access,
     assertion::Verifier,
     auth::Auth,
     error::MatrixError,
     matrix::{Matrix, Raw},
     response::IntoMatrixResponse,
-    route::{Affinity, LimitClass, RouteInfo, RouteOptions, parameter_names, positional},
+    route::{Affinity, AuthKind, LimitClass, RouteInfo, RouteOptions, parameter_names, positional},
 };
 
 /// The HTTP slice of a service whose handlers share the state `S`.
@@ -125,7 +126,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                 path: (*path).to_owned(),
                 role: self.role,
                 auth: A::KIND,
-                access: options.access,
+                // who may call without a token may call as a guest
+                access: Access { guests: options.access.guests || A::KIND != AuthKind::User, ..options.access },
                 affinity: affinity_on(options.affinity, path),
                 limit,
                 kind: options.kind,

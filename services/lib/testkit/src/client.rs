@@ -112,6 +112,27 @@ impl Client {
         Self::answer(request).await.with_context(|| format!("{method} {path}"))
     }
 
+    /// A request with headers of its own, and a body as it is.
+    pub async fn request_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Reply> {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.next_url()));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if !body.is_empty() {
+            request = request.body(body);
+        }
+        Self::answer(request).await.with_context(|| format!("{method} {path}"))
+    }
+
     async fn answer(request: reqwest::RequestBuilder) -> Result<Reply> {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -158,12 +179,18 @@ impl Client {
 
     /// Another session of an account.
     pub async fn login(&self, localpart: &str) -> Result<Self> {
+        self.login_as(localpart, PASSWORD).await
+    }
+
+    /// Another session, with another password.
+    pub async fn login_as(&self, localpart: &str, password: &str) -> Result<Self> {
         let identifier = json!({ "type": "m.id.user", "user": localpart });
-        let body = json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD });
+        let body = json!({ "type": "m.login.password", "identifier": identifier, "password": password });
         self.session(&self.post("/_matrix/client/v3/login", &body).await?)
     }
 
-    fn session(&self, body: &Value) -> Result<Self> {
+    /// The session that a registration or a log-in has answered with.
+    pub fn session(&self, body: &Value) -> Result<Self> {
         let text = |name: &str| {
             let value = body[name].as_str().with_context(|| format!("no {name} in {body}"))?;
             anyhow::Ok(value.to_owned())

@@ -1,4 +1,4 @@
-//! `matrixon database init|migrate|status|stats`
+//! `matrixon database init|migrate|status|stats|after-restore`
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::{cli::DatabaseCommand, config::load_from, settings::Settings};
 pub(crate) fn run(path: Option<&Path>, command: &DatabaseCommand) -> Result<()> {
     let settings = match command {
         DatabaseCommand::Init => Settings::prepare(load_from(path)?.0, &[])?,
-        DatabaseCommand::Migrate | DatabaseCommand::Status | DatabaseCommand::Stats => load_settings(path)?,
+        _ => load_settings(path)?,
     };
     block_on(async {
         let config = &settings.config.database;
@@ -28,6 +28,7 @@ pub(crate) fn run(path: Option<&Path>, command: &DatabaseCommand) -> Result<()> 
             DatabaseCommand::Migrate => migrate(&db, &settings).await?,
             DatabaseCommand::Status => print_status(&db).await?,
             DatabaseCommand::Stats => print_stats(&db).await?,
+            DatabaseCommand::AfterRestore => after_restore(&db).await?,
         }
         db.close().await;
         Ok(())
@@ -38,6 +39,15 @@ async fn migrate(db: &Db, settings: &Settings) -> Result<()> {
     let applied = migrations::migrate(db).await?;
     let place = without_password(&settings.config.database.url);
     show(format_args!("{place}: {applied} migrations applied, schema version {}", migrations::current(db).await?));
+    Ok(())
+}
+
+async fn after_restore(db: &Db) -> Result<()> {
+    let done = matrixon_auth::admin::after_restore(db).await?;
+    show(format_args!(
+        "{} one-time keys deleted, {} fallback keys to be replaced; clients upload new ones when they next sync",
+        done.one_time_keys, done.fallback_keys
+    ));
     Ok(())
 }
 

@@ -5,14 +5,19 @@ mod http;
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use matrixon_auth::admin::{self, CreateRegistrationToken};
+use matrixon_proto::admin::v1::{
+    CreateRegistrationTokenRequest, RegistrationToken, registration_tokens_client::RegistrationTokensClient,
+};
 use matrixon_runtime::{clock::Clock, random};
 use serde_json::{Value, json};
 use tokio::{net::lookup_host, time::timeout};
 
 use self::http::{Http, Reply, encode};
-use super::{block_on, connect_migrated, load_settings, show};
-use crate::{Refused, cli::SelftestArgs};
+use super::{
+    admin::{Connection, Failure, call},
+    block_on, show,
+};
+use crate::cli::{AdminArgs, SelftestArgs};
 
 const V3: &str = "/_matrix/client/v3";
 /// How long the receiver's `/sync` may park, milliseconds.
@@ -25,7 +30,7 @@ pub(crate) fn run(path: Option<&Path>, args: SelftestArgs) -> Result<()> {
     let all = async {
         timeout(limit, test(path, args)).await.with_context(|| format!("not finished within {} s", limit.as_secs()))?
     };
-    block_on(all).map_err(|error| Refused(format!("the selftest failed: {error:#}")).into())
+    block_on(all).map_err(|error| Failure::failed(format!("the selftest failed: {error:#}")).into())
 }
 
 async fn test(path: Option<&Path>, args: SelftestArgs) -> Result<()> {
@@ -84,13 +89,14 @@ async fn register(http: &Http, path: Option<&Path>, token: &mut Option<String>) 
     Ok(Session { user_id: text(&body, "user_id")?, token: text(&body, "access_token")? })
 }
 
+/// Made on the database of the configuration.
 async fn make_token(path: Option<&Path>) -> Result<String> {
-    let settings = load_settings(path)?;
-    let db = connect_migrated(&settings).await.context("a registration token is needed")?;
+    let connection = Connection::open(path, &AdminArgs::default()).await.context("a registration token is needed")?;
     let expires_ts = Some(Clock::system().now_ms() + TOKEN_SECONDS * 1_000);
-    let new = CreateRegistrationToken { token: None, uses_allowed: Some(2), expires_ts, grants_admin: false };
-    let made = admin::create_registration_token(&db, new).await?;
-    db.close().await;
+    let request =
+        CreateRegistrationTokenRequest { token: None, uses_allowed: Some(2), expires_ts, grants_admin: false };
+    let made: RegistrationToken = call!(connection, RegistrationTokensClient.create, request)?;
+    connection.close().await;
     Ok(made.token)
 }
 

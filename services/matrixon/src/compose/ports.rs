@@ -14,6 +14,8 @@ const BACKLOG: u32 = 4096;
 pub(crate) struct Ports {
     /// Client and federation: only where the gateway runs.
     pub(crate) public: Option<(TcpListener, TcpListener)>,
+    /// Administration, where it has a port of its own.
+    pub(crate) admin: Option<TcpListener>,
     pub(crate) cluster: TcpListener,
     pub(crate) internal: TcpListener,
 }
@@ -22,12 +24,17 @@ impl Ports {
     pub(crate) async fn bind(settings: &Settings) -> Result<Self> {
         let listen = &settings.config.listen;
         let public = if settings.has(Role::Gateway) {
-            Some((bind("client", &listen.client).await?, bind("federation", &listen.federation).await?))
+            Some((bind("listen.client", &listen.client).await?, bind("listen.federation", &listen.federation).await?))
         } else {
             None
         };
-        let (cluster, internal) = (bind("cluster", &listen.cluster).await?, bind("internal", &listen.internal).await?);
-        Ok(Self { public, cluster, internal })
+        let admin = match settings.config.gateway.admin_listen.as_deref().filter(|_| public.is_some()) {
+            Some(address) => Some(bind("gateway.admin_listen", address).await?),
+            None => None,
+        };
+        let (cluster, internal) =
+            (bind("listen.cluster", &listen.cluster).await?, bind("listen.internal", &listen.internal).await?);
+        Ok(Self { public, admin, cluster, internal })
     }
 
     /// The one line that says where everything is.
@@ -38,17 +45,20 @@ impl Ports {
             urls.push(format!("client {scheme}://{}", client.local_addr()?));
             urls.push(format!("federation {scheme}://{}", federation.local_addr()?));
         }
+        if let Some(admin) = &self.admin {
+            urls.push(format!("admin {scheme}://{}", admin.local_addr()?));
+        }
         urls.push(format!("cluster http://{}", self.cluster.local_addr()?));
         urls.push(format!("internal http://{}", self.internal.local_addr()?));
         Ok(format!("matrixon {service} of {name} is ready: {}", urls.join(" · ")))
     }
 }
 
+/// `name` is the key of the configuration.
 async fn bind(name: &str, address: &str) -> Result<TcpListener> {
-    let unusable = || format!("`listen.{name}` is `{address}`, which is not an address like 127.0.0.1:8008");
+    let unusable = || format!("`{name}` is `{address}`, which is not an address like 127.0.0.1:8008");
     let resolved = lookup_host(address).await.with_context(unusable)?.next().with_context(unusable)?;
-    listen(resolved)
-        .with_context(|| format!("cannot listen on {address}; free it, or set `listen.{name}` to another address"))
+    listen(resolved).with_context(|| format!("cannot listen on {address}; free it, or set `{name}` to another address"))
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -48,7 +48,7 @@ pub(crate) async fn serve(settings: Settings, path: Option<PathBuf>, level: Leve
     let ready_line = ports.ready_line(base.server_name.as_str(), &service, tls)?;
     let mut serving = Vec::new();
     if let (Some(front), Some((client, federation))) = (front, ports.public) {
-        serving.extend(front.serve(client, federation, &shutdown));
+        serving.extend(front.serve((client, federation), ports.admin, &shutdown));
     }
     let health = base.health.clone();
     let cluster = server_router(routers, move || health.accepting().is_ok()).fallback(unrecognized);

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::env::{Env, Shared, expect_error, joined, list, sync_token};
 
 tests![Env: what_is_set_is_read, changes_are_told, the_first_sync_has_all, it_is_private, other_sessions_see_it,
-    missing_data_is_not_found, any_object_survives];
+    missing_data_is_not_found, any_object_survives,
+    what_the_server_keeps_is_not_set];
 
 fn path(client: &Client, room: Option<&str>, kind: &str) -> String {
     let user = escape(&client.user_id);
@@ -118,5 +119,21 @@ async fn any_object_survives(env: Shared) -> Result<()> {
         assert_eq!((reply.status, reply.errcode()), (400, "M_BAD_JSON"), "{body}: {}", reply.text);
     }
     assert_eq!(alice.get(&path).await?, value);
+    Ok(())
+}
+
+async fn what_the_server_keeps_is_not_set(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let room = env.room(&alice, &[]).await?;
+    for room in [None, Some(room.as_str())] {
+        for kind in ["m.fully_read", "m.push_rules"] {
+            let reply = alice.request(Method::PUT, &path(&alice, room, kind), Some(&json!({}))).await?;
+            expect_error(&reply, 405, "M_BAD_JSON");
+        }
+    }
+    let rules = alice.get(&path(&alice, None, "m.push_rules")).await?;
+    assert!(rules["global"].is_object(), "read as normal: {rules}");
+    let reply = alice.request(Method::PUT, &path(&alice, Some("not-a-room"), "org.example"), Some(&json!({}))).await?;
+    expect_error(&reply, 400, "M_INVALID_PARAM");
     Ok(())
 }

@@ -1,14 +1,17 @@
 //! What every test stands on: the cluster, users, rooms, and ways to look at answers.
 
-use std::sync::Arc;
+use std::{process::Command, sync::Arc};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use matrixon_testkit::{
     Cluster,
-    client::{Client, Reply, unique},
+    client::{Client, PASSWORD, Reply, unique},
     cluster::{Options, Profile, Topology},
 };
 use serde_json::{Value, json};
+
+/// The secret of `gateway.admin_token` in every cluster of this suite.
+pub(crate) const ADMIN_TOKEN: &str = "the secret of the machine that administers";
 
 pub(crate) type Shared = Arc<Env>;
 
@@ -20,7 +23,14 @@ pub(crate) struct Env {
 
 impl Env {
     pub(crate) fn start(topology: Topology) -> Result<Self> {
-        Self::start_with(topology, &Self::options().with_profile(Profile::Load))
+        // guests, an address for what tells one, and nothing that a test would have to wait for
+        let options = Self::options()
+            .with_profile(Profile::Load)
+            .with("auth.guest_registration", true)
+            .with("auth.last_seen_seconds", 1)
+            .with("gateway.sighting_seconds", 1)
+            .with("server.client_base_url", "https://matrixon.localhost");
+        Self::start_with(topology, &options)
     }
 
     pub(crate) fn start_with(topology: Topology, options: &Options) -> Result<Self> {
@@ -29,7 +39,7 @@ impl Env {
     }
 
     pub(crate) fn options() -> Options {
-        Options::default().with_binary(env!("CARGO_BIN_EXE_matrixon"))
+        Options::default().with_binary(env!("CARGO_BIN_EXE_matrixon")).with("gateway.admin_token", ADMIN_TOKEN)
     }
 
     pub(crate) fn given_urls() -> Option<String> {
@@ -50,6 +60,27 @@ impl Env {
         self.nobody().register(&unique(name)).await
     }
 
+    /// A new administrator, made by the command line.
+    pub(crate) async fn admin(&self) -> Result<Client> {
+        let cluster = self.cluster.as_ref().context("administrators are made where the cluster is ours")?;
+        let state = cluster.state()?;
+        let process = state.processes.first().context("no process")?;
+        let name = unique("admin");
+        // the program and `--config FILE`
+        let mut command = Command::new(&process.command[0]);
+        command.args(&process.command[1..3]).args(["user", "create", &name, "--admin", "--password", PASSWORD]);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.nobody().login(&name).await
+    }
+
+    /// A new guest.
+    pub(crate) async fn guest(&self) -> Result<Client> {
+        let nobody = self.nobody();
+        let body = nobody.post("/_matrix/client/v3/register?kind=guest", &json!({})).await?;
+        nobody.session(&body)
+    }
+
     /// Two new accounts.
     pub(crate) async fn pair(&self) -> Result<(Client, Client)> {
         Ok((self.user("alice").await?, self.user("bob").await?))
@@ -64,6 +95,12 @@ impl Env {
         }
         Ok(room)
     }
+}
+
+/// The stage of user-interactive authentication that shows the password.
+pub(crate) fn password_auth(client: &Client) -> Value {
+    let identifier = json!({ "type": "m.id.user", "user": client.user_id });
+    json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD })
 }
 
 /// The part of the user's id after the colon.

@@ -4,20 +4,33 @@
 //! cluster; every request goes to the next gateway. `cargo test -p matrixon --test e2e -- single::sync`
 //! runs a part. With `MATRIXON_E2E_URLS` (addresses, comma-separated) it runs against a server that is there already.
 
+mod access;
 mod account_data;
 mod accounts;
+mod administration;
+mod backup;
+mod cross_signing;
+mod crypto;
+mod deactivation;
+mod dehydrated;
+mod device_lists;
 mod env;
 mod ephemeral;
 mod gateway;
+mod guests;
+mod keys;
 mod limits;
 mod malformed;
 mod membership;
 mod messages;
+mod rendezvous;
 mod rooms;
+mod sessions;
 mod state;
 mod sync;
 mod sync_rooms;
 mod timeline;
+mod to_device;
 mod transactions;
 mod wire;
 
@@ -35,7 +48,13 @@ const WIDTH: usize = 6;
 
 fn list_tests() -> Vec<Test<Env>> {
     [
+        access::all(),
         accounts::all(),
+        sessions::all(),
+        guests::all(),
+        deactivation::all(),
+        rendezvous::all(),
+        administration::all(),
         rooms::all(),
         timeline::all(),
         transactions::all(),
@@ -46,6 +65,12 @@ fn list_tests() -> Vec<Test<Env>> {
         sync_rooms::all(),
         ephemeral::all(),
         account_data::all(),
+        keys::all(),
+        cross_signing::all(),
+        backup::all(),
+        dehydrated::all(),
+        to_device::all(),
+        device_lists::all(),
         gateway::all(),
         wire::all(),
     ]

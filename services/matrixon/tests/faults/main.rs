@@ -6,6 +6,7 @@
 mod cases;
 mod load;
 mod network;
+mod to_device;
 mod verdict;
 
 use std::process::ExitCode;
@@ -21,9 +22,14 @@ use crate::network::Network;
 fn main() -> ExitCode {
     let mut suite = Suite::from_args().expect("the asynchronous runtime starts");
     suite.extend_limit(cases::cluster::soak_time());
-    let options = Options::default().with_binary(env!("CARGO_BIN_EXE_matrixon")).with_profile(Profile::Load);
+    let options = Options::default()
+        .with_binary(env!("CARGO_BIN_EXE_matrixon"))
+        .with_profile(Profile::Load)
+        .with("gateway.admin_token", cases::administration::TOKEN);
     // one after the other: each fault is seen alone
-    for (topology, tests) in [(Topology::Cluster, cases::cluster::all()), (Topology::Single, cases::single::all())] {
+    let cluster = [cases::cluster::all(), cases::keys::all(), cases::administration::all()];
+    let cluster = cluster.into_iter().flatten().collect();
+    for (topology, tests) in [(Topology::Cluster, cluster), (Topology::Single, cases::single::all())] {
         suite.run(topology.as_str(), tests, 1, |runtime| Network::start(runtime, Cluster::start(topology, &options)?));
     }
     suite.finish()

@@ -7,7 +7,10 @@ use ruma::{
 };
 use serde::Deserialize;
 
-use super::change::{Change, Requester, change, content};
+use super::{
+    change::{Change, Requester, change, content},
+    guests::check_may_join,
+};
 use crate::{
     error::RoomError,
     head::Head,
@@ -39,6 +42,7 @@ async fn find_alias(room: &Room, alias: &RoomAliasId) -> Result<OwnedRoomId, Roo
 }
 
 /// `M_FORBIDDEN` ← the join rules, or banned · `M_NOT_FOUND` ← a room that this server does not know
+/// `M_GUEST_ACCESS_FORBIDDEN` ← a guest, where the room lets none in
 pub(crate) async fn join(
     room: &Room,
     room_id: &RoomId,
@@ -46,6 +50,9 @@ pub(crate) async fn join(
     reason: Option<String>,
 ) -> Result<OwnedEventId, RoomError> {
     let user_id = &by.auth.user_id;
+    if by.auth.standing.guest {
+        check_may_join(room, room_id).await?;
+    }
     let mut content = content("join", reason);
     if let Some(authoriser) = find_authoriser(room, room_id, user_id).await? {
         content.insert("join_authorised_via_users_server".to_owned(), authoriser.as_str().into());

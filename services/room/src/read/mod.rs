@@ -1,6 +1,7 @@
 //! Reading rooms: straight from SQL through `lib/rooms`, never from the heads.
 
 pub(crate) mod context;
+mod erased;
 mod filter;
 pub(crate) mod members;
 pub(crate) mod messages;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use matrixon_http::UserAuth;
 use matrixon_rooms::{EventRow, Unsigned, events};
 
-use super::view::View;
+use super::{erased::hide, view::View};
 use crate::{error::RoomError, service::Room};
 
 /// What [`present`] needs besides the events: what they replaced, and what redacted them.
@@ -26,6 +26,7 @@ pub(crate) async fn present(
     view: &View,
     rows: &[EventRow],
 ) -> Result<Vec<String>, RoomError> {
+    let rows = hide(room, view, rows).await?;
     let related = Related::load(room, rows.iter()).await?;
     let now = room.clock.now_ms();
     Ok(rows

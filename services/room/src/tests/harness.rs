@@ -95,6 +95,7 @@ impl Server {
     ) -> (u16, Value) {
         let assertion = Assertion {
             user: (!user.is_empty()).then(|| auth(user)),
+            machine: None,
             idempotency_key: key.to_owned(),
             expires_ms: i64::MAX,
             ..Assertion::default()

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     error::RoomError,
     head::Head,
+    membership::{send_away, shuts_guests_out},
     service::Room,
     store::{aliases, append::Dedupe},
 };
@@ -97,7 +98,13 @@ pub(crate) async fn send_state(
     if event.event_type == "m.room.canonical_alias" && state_key.is_empty() {
         check_canonical_alias(room, room_id, &event.content).await?;
     }
-    append(room, room_id, &Draft { event, dedupe, redaction: None, precheck: Precheck::Find(find_identical) }).await
+    let shuts_guests_out = shuts_guests_out(&event);
+    let draft = Draft { event, dedupe, redaction: None, precheck: Precheck::Find(find_identical) };
+    let event_id = append(room, room_id, &draft).await?;
+    if shuts_guests_out {
+        send_away(room, room_id).await?;
+    }
+    Ok(event_id)
 }
 
 /// State that says what it already says is not sent again.

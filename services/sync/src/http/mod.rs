@@ -2,10 +2,12 @@
 
 mod account_data;
 mod filter;
+mod keys;
 mod presence;
 mod push;
 mod receipt;
 mod sync;
+mod to_device;
 mod typing;
 
 use ::http::Method;
@@ -14,6 +16,9 @@ use matrixon_runtime::role::Role;
 use ruma::UserId;
 
 use crate::{error::SyncError, state::Sync};
+
+/// Room keys for some thousand devices.
+const MAX_TO_DEVICE_BYTES: usize = 4 << 20;
 
 pub(crate) fn routes() -> Routes<Sync> {
     let read = || RouteOptions::user();
@@ -35,7 +40,9 @@ pub(crate) fn routes() -> Routes<Sync> {
         .ruma(presence::get_presence::handler, read())
         .ruma(presence::set_presence::handler, RouteOptions::user())
         .ruma(push::get_pushrules_all::handler, read())
-        .ruma(push::get_pushrules_global_scope::handler, read());
+        .ruma(push::get_pushrules_global_scope::handler, read())
+        .ruma(keys::get_key_changes::handler, read())
+        .ruma(to_device::send_event_to_device::handler, content().body_limit(MAX_TO_DEVICE_BYTES).guests());
     typing::create_typing_event::PATHS.into_iter().fold(routes, typing)
 }
 

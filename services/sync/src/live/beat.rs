@@ -32,6 +32,7 @@ pub(crate) async fn run(live: Arc<Live>, bus: Bus, config: Config, shutdown: Shu
             let since_ms = live.clock.now_ms() - config.idle_user_seconds as i64 * 1_000;
             let online = live.change(|memory, _| {
                 memory.online.drop_idle(since_ms);
+                memory.devices.drop_idle(since_ms);
                 memory.online.len()
             });
             METRICS.users_online.set(online as i64);

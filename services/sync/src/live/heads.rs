@@ -30,9 +30,7 @@ impl Refresher {
             return Ok(served.heads);
         }
         let upto = self.arrived.load(Ordering::Acquire);
-        let heads = streams::heads(db).await?;
-        served.heads =
-            Token { events: heads.events, account_data: heads.account_data, receipts: heads.receipts, typing_ms: 0 };
+        served.heads = Token::at(streams::heads(db).await?);
         served.upto = upto;
         Ok(served.heads)
     }

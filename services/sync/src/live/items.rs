@@ -1,9 +1,9 @@
-//! Receipts and account data as this replica keeps them in memory.
+//! Items of the streams beside `events` as this replica keeps them in memory.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use matrixon_proto::bus::v1::{AccountDataItem, ReceiptItem};
+use matrixon_proto::bus::v1::{AccountDataItem, DeviceListItem, KeyCountItem, ReceiptItem, ToDeviceItem};
 
 use super::tail::Positioned;
 
@@ -83,5 +83,61 @@ impl Positioned for AccountData {
 
     fn bytes(&self) -> usize {
         160 + self.user_id.len() + self.room_id.len() + self.data_type.len() + self.content.len()
+    }
+}
+
+/// Whose devices or cross-signing keys changed.
+#[derive(Clone, Debug)]
+pub(crate) struct DeviceListChange {
+    pub(crate) position: i64,
+    pub(crate) user_id: Arc<str>,
+    /// Not empty: only this user is told.
+    pub(crate) visible_to: Box<str>,
+}
+
+impl DeviceListChange {
+    pub(crate) fn from_item(item: DeviceListItem) -> Self {
+        Self { position: item.position, user_id: item.user_id.into(), visible_to: item.visible_to.into() }
+    }
+
+    /// May that user be told at all? Whether they share a room is another question.
+    pub(crate) fn is_visible_to(&self, user_id: &str) -> bool {
+        self.visible_to.is_empty() || *self.visible_to == *user_id
+    }
+}
+
+impl Positioned for DeviceListChange {
+    fn position(&self) -> i64 {
+        self.position
+    }
+
+    fn bytes(&self) -> usize {
+        96 + self.user_id.len() + self.visible_to.len()
+    }
+}
+
+/// A message for a device; the message itself is in SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ToDevicePlace {
+    pub(crate) position: i64,
+    pub(crate) device: i64,
+}
+
+impl ToDevicePlace {
+    pub(crate) fn from_item(item: ToDeviceItem) -> Self {
+        Self { position: item.position, device: item.device }
+    }
+}
+
+/// The one-time or unused fallback keys of a device have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyCountChange {
+    pub(crate) position: i64,
+    pub(crate) device: i64,
+}
+
+impl KeyCountChange {
+    pub(crate) fn from_item(item: KeyCountItem) -> Self {
+        Self { position: item.position, device: item.device }
     }
 }

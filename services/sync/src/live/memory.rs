@@ -21,8 +21,10 @@ use bytes::Bytes;
 use matrixon_rooms::Membership;
 
 use super::{
+    device::Devices,
     event::Event,
-    items::{AccountData, Receipt},
+    items::{AccountData, DeviceListChange, Receipt},
+    moves::Move,
     room::{RoomMemory, Warm, step},
     state::RoomState,
     tail::Tail,
@@ -52,8 +54,12 @@ pub(crate) struct Memory {
     tick: AtomicU64,
     pub(crate) receipts: Tail<Receipt>,
     pub(crate) account_data: Tail<AccountData>,
+    pub(crate) device_lists: Tail<DeviceListChange>,
+    /// Of the events: who began or ceased to be where.
+    pub(crate) moves: Tail<Move>,
     pub(crate) typing: Typing,
     pub(crate) online: Online,
+    pub(crate) devices: Devices,
 }
 
 /// A room as SQL had it.
@@ -83,8 +89,11 @@ impl Memory {
             tick: AtomicU64::new(1),
             receipts: Tail::new(heads.receipts, limits.tail_bytes / 4),
             account_data: Tail::new(heads.account_data, limits.tail_bytes / 4),
+            device_lists: Tail::new(heads.device_lists, limits.tail_bytes / 8),
+            moves: Tail::new(heads.events, limits.tail_bytes / 8),
             typing: Typing::default(),
             online: Online::default(),
+            devices: Devices::new(heads.to_device, heads.key_counts),
         }
     }
 
@@ -94,6 +103,9 @@ impl Memory {
             account_data: self.account_data.head(),
             receipts: self.receipts.head(),
             typing_ms: self.typing.last_ms(),
+            to_device: self.devices.to_device,
+            device_lists: self.device_lists.head(),
+            key_counts: self.devices.key_counts,
         }
     }
 
@@ -143,6 +155,9 @@ impl Memory {
         if let (Some(Membership::Leave | Membership::Ban), Some(user_id)) = (event.membership, &event.state_key) {
             self.typing.leave(&event.room_id, user_id);
         }
+        if let Some(found) = Move::of(&event) {
+            self.moves.push(Arc::new(found));
+        }
         self.online.move_member(&event, bells);
         self.online.ring_room(&event.room_id, bells);
         self.order_bytes += event.bytes();
@@ -179,6 +194,19 @@ impl Memory {
         if &*item.data_type == IGNORED_USERS && item.room_id.is_empty() {
             self.online.ignore(&item.user_id, &item.content);
         }
+    }
+
+    /// Rings for everybody who is in a room with the user. False if it is not known here in which rooms those are.
+    pub(crate) fn push_device_list(&mut self, change: DeviceListChange, bells: &mut Bells) -> bool {
+        let change = Arc::new(change);
+        if !self.device_lists.push(change.clone()) {
+            return true;
+        }
+        if change.visible_to.is_empty() {
+            return self.online.ring_company(&change.user_id, bells);
+        }
+        self.online.ring_user(&change.visible_to, bells);
+        true
     }
 
     /// The event was redacted: whatever is kept of it gets these bytes.

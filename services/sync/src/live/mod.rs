@@ -1,23 +1,27 @@
 //! The live half: memory fed by the streams, users who are online here, and the bells that wake their requests.
 
 pub(crate) mod beat;
+pub(crate) mod device;
 pub(crate) mod event;
 pub(crate) mod heads;
 pub(crate) mod items;
 pub(crate) mod memory;
+pub(crate) mod moves;
 pub(crate) mod pump;
 pub(crate) mod room;
 pub(crate) mod state;
+pub(crate) mod strangers;
 pub(crate) mod tail;
 pub(crate) mod typing;
 pub(crate) mod user;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use matrixon_runtime::clock::Clock;
 use matrixon_store::Db;
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use self::{
     heads::Refresher,
@@ -38,18 +42,24 @@ pub(crate) struct Live {
     /// What the memory has reached; None until the pump has read where the streams are.
     reached: watch::Sender<Option<Token>>,
     refresher: Refresher,
+    /// Users whose devices changed and whose company is not known here.
+    strangers: mpsc::Sender<Arc<str>>,
 }
 
 impl Live {
-    pub(crate) fn new(db: Db, clock: Clock, limits: MemoryLimits) -> Arc<Self> {
-        Arc::new(Self {
+    /// With the queue of users for [`strangers::run`].
+    pub(crate) fn new(db: Db, clock: Clock, limits: MemoryLimits) -> (Arc<Self>, mpsc::Receiver<Arc<str>>) {
+        let (strangers, receiver) = mpsc::channel(strangers::QUEUE);
+        let live = Self {
             db,
             clock,
             memory: RwLock::new(Memory::new(Token::default(), limits)),
             wanted: watch::Sender::new(Token::default()),
             reached: watch::Sender::new(None),
             refresher: Refresher::default(),
-        })
+            strangers,
+        };
+        (Arc::new(live), receiver)
     }
 
     /// Has the pump begun, and is it near the end of the streams that we know of?
@@ -101,13 +111,7 @@ impl Live {
 
     /// Waits until the memory has reached these positions.
     pub(crate) async fn catch_up(&self, target: Token) -> Result<(), SyncError> {
-        let there = |reached: &Option<Token>| {
-            reached.is_some_and(|reached| {
-                reached.events >= target.events
-                    && reached.receipts >= target.receipts
-                    && reached.account_data >= target.account_data
-            })
-        };
+        let there = |reached: &Option<Token>| reached.is_some_and(|reached| reached.has_reached(target));
         if there(&self.reached.borrow()) {
             return Ok(());
         }
@@ -124,9 +128,7 @@ impl Live {
     pub(crate) fn want(&self, heads: Token) {
         self.wanted.send_if_modified(|wanted| {
             let before = *wanted;
-            wanted.events = before.events.max(heads.events);
-            wanted.receipts = before.receipts.max(heads.receipts);
-            wanted.account_data = before.account_data.max(heads.account_data);
+            *wanted = before.max(heads);
             *wanted != before
         });
     }
@@ -146,5 +148,29 @@ impl Live {
             self.change(|memory, _| memory.install_user(user_id, loaded));
         }
         Err(SyncError::Unavailable)
+    }
+
+    /// Puts a device online, which has to do with the streams of its own: messages, and the counts of its keys.
+    pub(crate) async fn online_device(&self, number: i64) -> Result<Present, SyncError> {
+        let enter = |memory: &Memory| memory.devices.find(number).map(|device| device.bell.enter(self.clock.now_ms()));
+        if let Some(present) = self.read(enter) {
+            return Ok(present);
+        }
+        // registered before SQL is asked: what comes after the answer is pushed
+        let version = self.change(|memory, _| {
+            memory.devices.register(number, self.clock.now_ms());
+            memory.devices.keys_version(number)
+        });
+        let loaded = store::devices::load_device(&self.db, number).await?;
+        self.change(|memory, _| memory.devices.install(number, loaded, version));
+        self.read(enter).ok_or(SyncError::Unavailable)
+    }
+
+    /// The keys of a device as of a moment after the call, kept in memory unless they have changed meanwhile.
+    pub(crate) async fn reload_keys(&self, number: i64) -> Result<Bytes, SyncError> {
+        let version = self.read(|memory| memory.devices.keys_version(number));
+        let keys = store::devices::load_keys(&self.db, number).await?;
+        self.change(|memory, _| memory.devices.install_keys(number, keys.clone(), version));
+        Ok(keys)
     }
 }

@@ -110,6 +110,20 @@ impl Online {
         bells.extend(self.users.get(user_id).map(|user| user.bell.clone()));
     }
 
+    /// Everybody who is in a room with an online user, and that user. False if the user is not online here.
+    pub(crate) fn ring_company(&self, user_id: &str, bells: &mut Bells) -> bool {
+        let Some(user) = self.users.get(user_id) else { return false };
+        bells.push(user.bell.clone());
+        for (room_id, _) in user.rooms.iter().filter(|(_, place)| place.membership == Membership::Join) {
+            self.ring_room(room_id, bells);
+        }
+        true
+    }
+
+    pub(crate) fn ring_all(&self, bells: &mut Bells) {
+        bells.extend(self.users.values().map(|user| user.bell.clone()));
+    }
+
     pub(crate) fn add(&mut self, user_id: &Arc<str>, rooms: HashMap<Arc<str>, Place>, ignored: HashSet<String>) {
         let user = OnlineUser { rooms, ignored, bell: Arc::default() };
         for (room_id, place) in &user.rooms {

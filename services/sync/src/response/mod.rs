@@ -1,5 +1,6 @@
 //! The JSON of a response, written by hand into one buffer: events go in as the bytes that were stored.
 
+mod devices;
 mod event;
 pub(crate) mod lazy;
 mod push_rules;
@@ -17,14 +18,19 @@ use crate::{
     token::{Token, prev_batch},
 };
 
+pub(crate) use devices::{no_keys, render_changes, render_keys};
 pub(crate) use push_rules::{PUSH_RULES, default_push_rules};
 
-/// What every response carries. The count of one-time keys is always there: clients take its absence for "unchanged".
-const ALWAYS: &str = ",\"device_one_time_keys_count\":{}}";
-
-/// Nothing happened.
-pub(crate) fn write_nothing(next: Token) -> Bytes {
-    Bytes::from(format!("{{\"next_batch\":\"{next}\"{ALWAYS}"))
+/// Nothing happened. `keys` comes from [`render_keys`].
+pub(crate) fn write_nothing(next: Token, keys: &[u8]) -> Bytes {
+    let mut out = Writer::with_capacity(keys.len() + 100);
+    out.open();
+    out.key("next_batch");
+    out.text(&next.to_string());
+    out.comma();
+    out.raw(keys);
+    out.close();
+    out.finish()
 }
 
 pub(crate) fn write(ask: &Ask, news: &News, now_ms: i64) -> Bytes {
@@ -33,8 +39,12 @@ pub(crate) fn write(ask: &Ask, news: &News, now_ms: i64) -> Bytes {
     body.out.key("next_batch");
     body.out.text(&news.next.to_string());
     body.account_data(news);
+    body.to_device(&news.to_device);
+    body.device_lists(&news.device_lists);
     body.rooms(news);
-    body.out.raw(ALWAYS.as_bytes());
+    body.out.comma();
+    body.out.raw(&news.keys);
+    body.out.close();
     body.out.finish()
 }
 
@@ -49,7 +59,8 @@ fn estimate(news: &News) -> usize {
     let joined = news.joined.values().map(|room| {
         500 + section(&room.state) + room.timeline.as_ref().map_or(0, timeline) + room.receipts.len() * 150
     });
-    1_000 + joined.sum::<usize>()
+    let to_device = news.to_device.iter().map(|message| message.content.len() + 150);
+    1_000 + joined.sum::<usize>() + to_device.sum::<usize>()
 }
 
 struct Body<'a> {

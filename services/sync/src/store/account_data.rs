@@ -64,6 +64,9 @@ pub(crate) async fn list_with_heads(db: &Db, user_id: &str) -> Result<(Token, Ve
             "events" => heads.events = head,
             "receipts" => heads.receipts = head,
             "account_data" => heads.account_data = head,
+            "to_device" => heads.to_device = head,
+            "device_lists" => heads.device_lists = head,
+            "key_counts" => heads.key_counts = head,
             _ => {}
         }
         if let (Some(position), Some(room_id), Some(data_type), Some(content)) = (position, room_id, data_type, content)

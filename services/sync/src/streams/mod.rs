@@ -2,12 +2,14 @@
 //! [`Missing`], loaded from SQL by the caller, and the gathering runs again.
 
 mod account_data;
+mod device_lists;
 mod events;
 mod receipts;
+mod to_device;
 mod typing;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -23,14 +25,19 @@ use crate::{
         state::RoomState,
         user::{OnlineUser, Place},
     },
+    store::to_device::{Batch, Message},
     token::Token,
 };
+
+pub(crate) use device_lists::{DeviceLists, LoadedLists};
 
 /// Who asks for what.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) user_id: Arc<str>,
     pub(crate) device_id: Arc<str>,
+    /// The device's interned number; 0: unknown, so that it has no inbox.
+    pub(crate) device: i64,
     pub(crate) filter: Arc<SyncFilter>,
     pub(crate) since: Option<Token>,
     pub(crate) full_state: bool,
@@ -47,6 +54,8 @@ pub(crate) struct View<'a> {
     /// The moment: what the response's token will say.
     pub(crate) now: Token,
     pub(crate) sent_members: &'a crate::response::lazy::SentMembers,
+    /// What is told of keys to who has no device.
+    pub(crate) no_keys: &'a Bytes,
 }
 
 /// One kind of data in /sync.
@@ -59,8 +68,14 @@ pub(crate) trait Stream: Sync {
 }
 
 /// In this order: events decide which rooms the others speak of.
-const STREAMS: [&dyn Stream; 4] =
-    [&events::Events, &account_data::AccountDataStream, &receipts::Receipts, &typing::TypingStream];
+const STREAMS: [&dyn Stream; 6] = [
+    &events::Events,
+    &account_data::AccountDataStream,
+    &receipts::Receipts,
+    &typing::TypingStream,
+    &to_device::ToDevice,
+    &device_lists::DeviceListStream,
+];
 
 /// `Err` names what must be loaded from SQL first.
 pub(crate) fn gather(view: &View<'_>) -> Result<News, Box<Missing>> {
@@ -72,7 +87,19 @@ pub(crate) fn gather(view: &View<'_>) -> Result<News, Box<Missing>> {
             None => stream.complete(view, &mut news, &mut missing),
         }
     }
+    match keys(view) {
+        Some(keys) => news.keys = keys,
+        None => missing.keys = true,
+    }
     if missing.is_empty() { Ok(news) } else { Err(Box::new(missing)) }
+}
+
+fn keys(view: &View<'_>) -> Option<Bytes> {
+    if view.ask.device == 0 {
+        return Some(view.no_keys.clone());
+    }
+    let device = view.memory.devices.find(view.ask.device);
+    device.and_then(|device| device.keys().cloned()).or_else(|| view.loaded.keys.clone())
 }
 
 /// The content of a response.
@@ -84,6 +111,10 @@ pub(crate) struct News {
     pub(crate) invited: BTreeMap<Arc<str>, Vec<Bytes>>,
     pub(crate) knocked: BTreeMap<Arc<str>, Vec<Bytes>>,
     pub(crate) account_data: Vec<Arc<AccountData>>,
+    pub(crate) to_device: Vec<Message>,
+    pub(crate) device_lists: DeviceLists,
+    /// Members of the response that tell of the device's keys.
+    pub(crate) keys: Bytes,
     /// Rooms joined since the last sync: sent as a client sees them that knows nothing.
     pub(crate) newly_joined: HashSet<Arc<str>>,
 }
@@ -95,6 +126,8 @@ impl News {
             && self.invited.is_empty()
             && self.knocked.is_empty()
             && self.account_data.is_empty()
+            && self.to_device.is_empty()
+            && self.device_lists.is_empty()
     }
 
     pub(crate) fn joined(&mut self, room_id: &Arc<str>) -> &mut JoinedRoom {
@@ -183,6 +216,14 @@ pub(crate) struct Missing {
     pub(crate) account_data_since: Option<i64>,
     /// Receipts of joined rooms after a position.
     pub(crate) receipts_since: Option<i64>,
+    /// Messages of the requesting device after a position.
+    pub(crate) inbox: Option<i64>,
+    /// The keys of the requesting device.
+    pub(crate) keys: bool,
+    /// The rooms of these users.
+    pub(crate) company: BTreeSet<Arc<str>>,
+    /// Who shares rooms with the requester that did not, who no longer does, and whose devices changed.
+    pub(crate) device_lists: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -195,6 +236,11 @@ pub(crate) struct Gap {
 
 impl Missing {
     pub(crate) fn is_empty(&self) -> bool {
+        self.is_about_device() && self.inbox.is_none() && !self.keys
+    }
+
+    /// Is nothing missing but what the device has of its own? That takes one short statement.
+    pub(crate) fn is_about_device(&self) -> bool {
         self.rooms.is_empty()
             && self.gaps.is_empty()
             && self.histories.is_empty()
@@ -204,6 +250,8 @@ impl Missing {
             && !self.account_data
             && self.account_data_since.is_none()
             && self.receipts_since.is_none()
+            && self.company.is_empty()
+            && !self.device_lists
     }
 }
 
@@ -219,6 +267,9 @@ pub(crate) struct Loaded {
     pub(crate) account_data: Option<(i64, Vec<Arc<AccountData>>)>,
     pub(crate) account_data_since: Option<(i64, Vec<Arc<AccountData>>)>,
     pub(crate) receipts_since: Option<(i64, Vec<Arc<Receipt>>)>,
+    pub(crate) inbox: Option<Batch>,
+    pub(crate) keys: Option<Bytes>,
+    pub(crate) device_lists: Option<LoadedLists>,
 }
 
 /// Events of a room between two positions, the newest of them.

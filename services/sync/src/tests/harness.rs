@@ -15,9 +15,10 @@ use matrixon_bus::Bus;
 use matrixon_cache::Cache;
 use matrixon_http::{Assertion, Signer, UserAuth, Verifier, header::IDENTITY};
 use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
-use matrixon_store::{Db, migrations};
+use matrixon_store::{Db, exec, migrations, sql};
 use matrixon_testkit::servers::Postgres;
 use serde_json::Value;
+use sha2::Digest as _;
 use tower::ServiceExt as _;
 
 use super::World;
@@ -46,6 +47,16 @@ pub(crate) struct Client {
     router: Router,
     user_id: String,
     device_id: String,
+    token_sha256: [u8; 32],
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Device {
+    /// Interned.
+    pub(crate) number: i64,
+    pub(crate) user_id: String,
+    pub(crate) device_id: String,
+    token_sha256: [u8; 32],
 }
 
 #[derive(Debug)]
@@ -112,6 +123,15 @@ impl Harness {
         harness
     }
 
+    /// A process that hears no bell.
+    pub(crate) async fn add_deaf_replica(&mut self) -> usize {
+        let bus = Bus::connect(&matrixon_bus::Config { url: "local".to_owned(), ..Default::default() }).await.unwrap();
+        let common = std::mem::replace(&mut self.bus, bus);
+        let number = self.add_replica();
+        self.bus = common;
+        number
+    }
+
     /// One more process; its number.
     pub(crate) fn add_replica(&mut self) -> usize {
         let deps = Deps {
@@ -142,7 +162,41 @@ impl Harness {
             router: self.replicas[replica].router.clone(),
             user_id: user_id.to_owned(),
             device_id: "DEVICE".to_owned(),
+            token_sha256: [0; 32],
         }
+    }
+
+    /// A session of a device in the tables.
+    pub(crate) fn session(&self, replica: usize, device: &Device) -> Client {
+        Client {
+            device_id: device.device_id.clone(),
+            token_sha256: device.token_sha256,
+            ..self.client(replica, &device.user_id)
+        }
+    }
+
+    /// A new device with an access token, as the auth service makes it, with the user if there is none yet.
+    pub(crate) async fn device(&self, user_id: &str, device_id: &str) -> Device {
+        let query = "insert into users (user_id, created_ts) values ($1, 0) on conflict do nothing";
+        exec!(self.db.write(), query, user_id).unwrap();
+        let (number,) = sql!(
+            self.db.write(),
+            fetch_one as (i64,),
+            "insert into devices (account, device_id, created_ts, last_seen_ts)
+             values ((select id from users where user_id = $1), $2, 0, 0) returning id",
+            user_id,
+            device_id
+        )
+        .unwrap();
+        let token_sha256: [u8; 32] = sha2::Sha256::digest(number.to_be_bytes()).into();
+        let query = "insert into access_tokens (token_sha256, device, created_ts) values ($1, $2, 0)";
+        exec!(self.db.write(), query, token_sha256.as_slice(), number).unwrap();
+        Device { number, user_id: user_id.to_owned(), device_id: device_id.to_owned(), token_sha256 }
+    }
+
+    /// Deletes the device with all that is its own.
+    pub(crate) async fn delete(&self, device: &Device) {
+        exec!(self.db.write(), "delete from devices where id = $1", device.number).unwrap();
     }
 }
 
@@ -175,10 +229,11 @@ impl Client {
             device_id: self.device_id.as_str().into(),
             admin: false,
             standing: matrixon_http::Standing::default(),
-            token_sha256: [0; 32],
+            token_sha256: self.token_sha256,
         };
         let assertion = Assertion {
             user: Some(user),
+            machine: None,
             remote_addr: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             request_id: "r".to_owned(),
             idempotency_key: "k".to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use matrixon_bus::Bus;
-use matrixon_proto::bus::v1::{Bell, EventItem};
+use matrixon_proto::bus::v1::{Bell, DeviceListItem, EventItem, KeyCountItem};
 use matrixon_rooms::HistoryVisibility;
 use matrixon_store::{Db, Tx, exec, sql, streams::Stream};
 use prost::Message as _;
@@ -123,6 +123,46 @@ impl World {
         exec!(self.db.write(), query, number, user_id).unwrap();
     }
 
+    /// The devices of a user have changed; the position of that in stream `device_lists`. `visible_to`: empty for everybody.
+    pub(crate) async fn change_device(&self, user_id: &str, visible_to: &str) -> i64 {
+        let mut tx = self.db.begin().await.unwrap();
+        let position = tx.advance(Stream::DEVICE_LISTS, 1).await.unwrap();
+        exec!(
+            tx.ex(),
+            "insert into device_list_changes (position, user_id, device_id, visible_to, created_ts) values ($1, $2, 'D', $3, 0)",
+            position,
+            user_id,
+            visible_to
+        )
+        .unwrap();
+        tx.commit().await.unwrap();
+        let (device_id, deleted) = ("D".to_owned(), false);
+        let (user_id, visible_to) = (user_id.to_owned(), visible_to.to_owned());
+        let item = DeviceListItem { position, user_id, device_id, deleted, visible_to };
+        self.announce(Stream::DEVICE_LISTS, position, item.encode_to_vec());
+        position
+    }
+
+    /// The device has this many one-time keys now, and an unused fallback key or none.
+    pub(crate) async fn set_keys(&self, device: i64, count: i64, fallback: bool) {
+        let mut tx = self.db.begin().await.unwrap();
+        exec!(tx.ex(), "delete from one_time_keys where device = $1", device).unwrap();
+        exec!(tx.ex(), "delete from fallback_keys where device = $1", device).unwrap();
+        for number in 0..count {
+            let query = "insert into one_time_keys (device, algorithm, key_id, json) values ($1, 'signed_curve25519', $2, '{}')";
+            exec!(tx.ex(), query, device, number.to_string()).unwrap();
+        }
+        if fallback {
+            let query = "insert into fallback_keys (device, algorithm, key_id, json) values ($1, 'signed_curve25519', 'f', '{}')";
+            exec!(tx.ex(), query, device).unwrap();
+        }
+        let position = tx.advance(Stream::KEY_COUNTS, 1).await.unwrap();
+        let query = "insert into key_count_changes (position, device, created_ts) values ($1, $2, 0)";
+        exec!(tx.ex(), query, position, device).unwrap();
+        tx.commit().await.unwrap();
+        self.announce(Stream::KEY_COUNTS, position, KeyCountItem { position, device }.encode_to_vec());
+    }
+
     async fn append(&mut self, new: New) -> String {
         self.txn += 1;
         let event_id = format!("$e{}", self.txn);
@@ -231,10 +271,14 @@ impl World {
     }
 
     fn ring(&self, position: i64, item: &EventItem) {
+        self.announce(Stream::EVENTS, position, item.encode_to_vec());
+    }
+
+    fn announce(&self, stream: Stream, position: i64, item: Vec<u8>) {
         if self.rings {
-            let items = vec![item.encode_to_vec().into()];
-            let bell = Bell { stream: "events".to_owned(), first: position, last: position, items };
-            self.bus.publish(&Stream::EVENTS.subject(), bell.encode_to_vec().into());
+            let bell =
+                Bell { stream: stream.name().to_owned(), first: position, last: position, items: vec![item.into()] };
+            self.bus.publish(&stream.subject(), bell.encode_to_vec().into());
         }
     }
 

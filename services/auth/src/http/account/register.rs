@@ -13,7 +13,10 @@ use ruma::{
 use serde::Serialize;
 
 use crate::{
-    accounts::create::{self, NewAccount},
+    accounts::{
+        create::{self, NewAccount},
+        guests,
+    },
     error::AuthError,
     http::to_json,
     metrics,
@@ -32,8 +35,10 @@ pub(crate) async fn handler(
 ) -> Result<RawJson, AuthError> {
     let flows = auth.config.registration_flows();
     let policy = Policy { flows, user: None, params_may_change: true };
-    if let Some(req) = request.request() {
-        check_kind(req)?;
+    if let Some(req) = request.request()
+        && is_guest(req)?
+    {
+        return respond(guests::create_guest(&auth, req.initial_device_display_name.clone(), &meta).await?);
     }
     if let Some(done) = resume(&auth, &request, &policy, &meta).await? {
         return respond(done);
@@ -83,9 +88,11 @@ async fn register(
 ) -> Result<(OwnedUserId, Option<Session>), AuthError> {
     let Done { req, registration_token, .. } = done;
     let device = device_wish(&req);
+    let upgrades = find_upgrade(auth, &req).await?;
     let password = req.password.ok_or(AuthError::MissingParam("`password` is missing"))?;
     let password_hash = auth.passwords.hash(password).await?;
-    let account = NewAccount { username: req.username, password_hash, registration_token, device: device.clone() };
+    let account =
+        NewAccount { username: req.username, upgrades, password_hash, registration_token, device: device.clone() };
     let created = match create::create_account(auth, account, meta).await {
         // an earlier attempt at this request, thought dead, may have finished meanwhile
         Err(error @ (AuthError::UserInUse | AuthError::RegistrationTokenSpent)) => {
@@ -101,7 +108,9 @@ async fn register(
 /// The checks that the specification wants before authentication. Whatever happens to the name meanwhile, the
 /// database finds.
 async fn check(auth: &Auth, req: &v3::Request) -> Result<(), AuthError> {
-    if let Some(username) = &req.username {
+    if find_upgrade(auth, req).await?.is_none()
+        && let Some(username) = &req.username
+    {
         create::check_available(auth, username).await?;
     }
     if let Some(password) = &req.password {
@@ -110,11 +119,20 @@ async fn check(auth: &Auth, req: &v3::Request) -> Result<(), AuthError> {
     device_wish(req).unwrap_or_default().check()
 }
 
-fn check_kind(req: &v3::Request) -> Result<(), AuthError> {
+/// The guest that the request would make a full account of.
+async fn find_upgrade(auth: &Auth, req: &v3::Request) -> Result<Option<OwnedUserId>, AuthError> {
+    match &req.guest_access_token {
+        Some(token) => guests::find_upgrade(auth, token, req.username.as_deref()).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// `M_UNKNOWN` ← a type that only appservices use · `M_INVALID_PARAM` ← neither `user` nor `guest`
+fn is_guest(req: &v3::Request) -> Result<bool, AuthError> {
     match req.kind {
-        RegistrationKind::User if req.login_type.is_none() => Ok(()),
+        RegistrationKind::User if req.login_type.is_none() => Ok(false),
         RegistrationKind::User => Err(AuthError::UnknownLoginType),
-        RegistrationKind::Guest => Err(AuthError::NoGuests),
+        RegistrationKind::Guest => Ok(true),
         _ => Err(AuthError::InvalidParam("`kind` must be `user` or `guest`".to_owned())),
     }
 }

@@ -12,7 +12,7 @@ pub(crate) async fn handler(
     State(_): State<Auth>,
     Matrix { auth: requester, .. }: Matrix<v3::Request, UserAuth>,
 ) -> Result<v3::Response, MatrixError> {
-    let mut response = v3::Response::new(requester.user_id, false);
+    let mut response = v3::Response::new(requester.user_id, requester.standing.guest);
     response.device_id = Some(requester.device_id);
     Ok(response)
 }

@@ -7,7 +7,12 @@ use axum::extract::State;
 use matrixon_http::{Matrix, UserAuth};
 use ruma::api::client::device::update_device::v3;
 
-use crate::{error::AuthError, sessions::start::check_display_name, state::Auth, store::devices};
+use crate::{
+    error::AuthError,
+    sessions::{devices::rename, start::check_display_name},
+    state::Auth,
+    store::devices,
+};
 
 #[tracing::instrument(name = "auth.http.device.update_device", skip_all)]
 pub(crate) async fn handler(
@@ -20,7 +25,7 @@ pub(crate) async fn handler(
     let found = match name {
         // "if not given, the name is unchanged"
         None => devices::find_device(&auth.db, user_id, device_id).await?.is_some(),
-        Some(_) => devices::update_display_name(&auth.db, user_id, device_id, name).await?,
+        Some(name) => rename(&auth, &requester.user_id, device_id, name).await?,
     };
     if !found {
         return Err(AuthError::UnknownDevice);

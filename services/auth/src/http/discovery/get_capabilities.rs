@@ -12,8 +12,11 @@ use serde_json::json;
 use crate::state::Auth;
 
 #[tracing::instrument(name = "auth.http.discovery.get_capabilities", skip_all)]
-pub(crate) async fn handler(State(_): State<Auth>, _: Matrix<v3::Request, UserAuth>) -> Result<RawJson, MatrixError> {
-    let capabilities = json!({ "capabilities": {
+pub(crate) async fn handler(
+    State(_): State<Auth>,
+    Matrix { auth: requester, .. }: Matrix<v3::Request, UserAuth>,
+) -> Result<RawJson, MatrixError> {
+    let mut capabilities = json!({ "capabilities": {
         "m.change_password": { "enabled": true },
         "m.room_versions": {
             "default": "12",
@@ -23,7 +26,10 @@ pub(crate) async fn handler(State(_): State<Auth>, _: Matrix<v3::Request, UserAu
         "m.set_avatar_url": { "enabled": true },
         "m.profile_fields": { "enabled": true, "allowed": ["displayname", "avatar_url"] },
         "m.3pid_changes": { "enabled": false },
-        "m.get_login_token": { "enabled": false },
+        "m.get_login_token": { "enabled": true },
     } });
+    if requester.admin {
+        capabilities["capabilities"]["m.account_moderation"] = json!({ "lock": true, "suspend": true });
+    }
     Ok(RawJson(Bytes::from(capabilities.to_string())))
 }

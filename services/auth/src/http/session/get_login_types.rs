@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use matrixon_http::{Matrix, MatrixError, NoAuth};
-use ruma::api::client::session::get_login_types::v3::{self, LoginType, PasswordLoginType};
+use ruma::api::client::session::get_login_types::v3::{self, LoginType, PasswordLoginType, TokenLoginType};
 
 use crate::state::Auth;
 
@@ -11,5 +11,7 @@ pub(crate) async fn handler(
     State(_): State<Auth>,
     _: Matrix<v3::Request, NoAuth>,
 ) -> Result<v3::Response, MatrixError> {
-    Ok(v3::Response::new(vec![LoginType::Password(PasswordLoginType::new())]))
+    let mut token = TokenLoginType::new();
+    token.get_login_token = true;
+    Ok(v3::Response::new(vec![LoginType::Password(PasswordLoginType::new()), LoginType::Token(token)]))
 }

@@ -1,7 +1,7 @@
 //! `POST /_matrix/client/*/login` — <https://spec.matrix.org/v1.19/client-server-api/#post_matrixclientv3login>
 //!
-//! Errors: `M_FORBIDDEN` ← unknown user or wrong password · `M_USER_DEACTIVATED` ← the account has ended ·
-//! `M_UNKNOWN` ← a type of log-in that we do not have · `M_MISSING_PARAM` ← nobody is named · `M_LIMIT_EXCEEDED` ←
+//! Errors: `M_FORBIDDEN` ← unknown user, wrong password or token · `M_USER_DEACTIVATED`, `M_USER_LOCKED` ← the account
+//! has ended, or is locked · `M_UNKNOWN` ← a type of log-in that we do not have · `M_MISSING_PARAM` ← nobody is named · `M_LIMIT_EXCEEDED` ←
 //! too many at once
 
 use axum::extract::State;
@@ -19,7 +19,10 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     error::AuthError,
-    sessions::{login::login, start::DeviceWish},
+    sessions::{
+        login::{Credentials, Named, login},
+        start::DeviceWish,
+    },
     state::Auth,
 };
 
@@ -28,14 +31,17 @@ pub(crate) async fn handler(
     State(auth): State<Auth>,
     Matrix { req: Request(req), meta, .. }: Matrix<Request, NoAuth>,
 ) -> Result<v3::Response, AuthError> {
-    let LoginInfo::Password(info) = req.login_info else { return Err(AuthError::UnknownLoginType) };
+    let credentials = match req.login_info {
+        LoginInfo::Password(info) => Credentials::Password { named: name_of(&info)?, password: info.password },
+        LoginInfo::Token(info) => Credentials::Token(info.token),
+        _ => return Err(AuthError::UnknownLoginType),
+    };
     let wish = DeviceWish {
         device_id: req.device_id,
         display_name: req.initial_device_display_name,
         refresh_token: req.refresh_token,
     };
-    let name = name_of(&info)?;
-    let session = login(&auth, name.as_deref(), info.password, wish, &meta).await?;
+    let session = login(&auth, credentials, wish, &meta).await?;
     let mut response = v3::Response::new(session.user_id, session.access_token, session.device_id);
     response.refresh_token = session.refresh_token;
     response.expires_in = session.expires_in;
@@ -43,15 +49,25 @@ pub(crate) async fn handler(
     Ok(response)
 }
 
-/// None: the user is named by something that no account here has (an e-mail address, say).
-fn name_of(info: &v3::Password) -> Result<Option<String>, AuthError> {
-    #[expect(deprecated, reason = "older clients send `user`, or `medium` and `address`, instead of `identifier`")]
-    match (&info.identifier, &info.user, &info.address) {
-        (Some(UserIdentifier::Matrix(identifier)), ..) => Ok(Some(identifier.user.clone())),
-        (Some(_), ..) | (None, None, Some(_)) => Ok(None),
-        (None, Some(user), _) => Ok(Some(user.clone())),
-        (None, None, None) => Err(AuthError::MissingParam("`identifier` is missing")),
+fn name_of(info: &v3::Password) -> Result<Named, AuthError> {
+    if let Some(identifier) = &info.identifier {
+        return Ok(match (identifier, identifier.as_third_party_id()) {
+            (UserIdentifier::Matrix(identifier), _) => Named::User(identifier.user.clone()),
+            (_, Some((medium, address))) => third_party(medium.as_str(), address),
+            // telephone numbers (`m.id.phone`) and what we never heard of
+            _ => Named::Nobody,
+        });
     }
+    #[expect(deprecated, reason = "older clients send `user`, or `medium` and `address`, instead of `identifier`")]
+    match (&info.user, &info.medium, &info.address) {
+        (Some(user), ..) => Ok(Named::User(user.clone())),
+        (None, Some(medium), Some(address)) => Ok(third_party(medium, address)),
+        _ => Err(AuthError::MissingParam("`identifier` is missing")),
+    }
+}
+
+fn third_party(medium: &str, address: &str) -> Named {
+    Named::ThirdParty { medium: medium.to_owned(), address: address.to_owned() }
 }
 
 /// ruma's request, which panics on a body without `type` (0.17.2).

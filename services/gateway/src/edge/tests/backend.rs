@@ -220,6 +220,7 @@ struct Backend {
     revoked: Mutex<Vec<proto::Revocation>>,
     away: AtomicBool,
     look_ups: AtomicUsize,
+    sightings: Mutex<Vec<proto::Sighting>>,
     polls: AtomicUsize,
     polled: Notify,
 }
@@ -282,6 +283,21 @@ impl proto::auth_server::Auth for AuthBackend {
         self.0.polls.fetch_add(1, Ordering::AcqRel);
         self.0.polled.notify_one();
         Ok(tonic::Response::new(proto::ListRevocationsResponse { position, revocations, gap: false }))
+    }
+
+    async fn finish_departure(
+        &self,
+        _: tonic::Request<proto::FinishDepartureRequest>,
+    ) -> Result<tonic::Response<proto::FinishDepartureResponse>, tonic::Status> {
+        Err(tonic::Status::unimplemented("not needed here"))
+    }
+
+    async fn report_sightings(
+        &self,
+        request: tonic::Request<proto::ReportSightingsRequest>,
+    ) -> Result<tonic::Response<proto::ReportSightingsResponse>, tonic::Status> {
+        self.0.sightings.lock().extend(request.into_inner().sightings);
+        Ok(tonic::Response::new(proto::ReportSightingsResponse {}))
     }
 
     async fn get_profiles(

@@ -11,6 +11,7 @@ fn assertion() -> Assertion {
             standing: Standing { suspended: true, ..Standing::default() },
             token_sha256: [7; 32],
         }),
+        machine: None,
         remote_addr: Some("2001:db8::1".parse().unwrap()),
         request_id: "r1".to_owned(),
         idempotency_key: "k1".to_owned(),
@@ -26,8 +27,9 @@ fn verifier(secret: &str, previous: Option<&str>) -> Verifier {
 fn what_was_signed_is_read_back() {
     let signer = Signer::new(b"secret");
     let anonymous = Assertion { user: None, remote_addr: Some("192.0.2.1".parse().unwrap()), ..assertion() };
+    let machine = Assertion { user: None, machine: Some("token".to_owned()), ..assertion() };
     let nowhere = Assertion { remote_addr: None, ..assertion() };
-    for assertion in [assertion(), anonymous, nowhere] {
+    for assertion in [assertion(), anonymous, machine, nowhere] {
         let header = signer.sign(&assertion);
         assert_eq!(verifier("secret", None).verify(Some(&header)), Ok(assertion));
     }

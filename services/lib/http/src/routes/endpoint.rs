@@ -44,7 +44,7 @@ pub(super) struct Endpoint<S> {
 impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
     pub(super) fn new(info: &RouteInfo, body: BodyKind, arguments: usize, run: Arc<Run<S>>) -> Self {
         let kind = match info.kind {
-            RouteKind::Short => Kind::Short,
+            RouteKind::Short | RouteKind::Rpc => Kind::Short,
             RouteKind::LongPoll => Kind::LongPoll,
         };
         Self {

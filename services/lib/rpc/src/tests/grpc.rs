@@ -1,8 +1,9 @@
 use std::collections::HashMap;
 
 use matrixon_proto::auth::v1::{
-    AuthenticateRequest, AuthenticateResponse, GetProfilesRequest, GetProfilesResponse, ListRevocationsRequest,
-    ListRevocationsResponse,
+    AuthenticateRequest, AuthenticateResponse, FinishDepartureRequest, FinishDepartureResponse, GetProfilesRequest,
+    GetProfilesResponse, ListRevocationsRequest, ListRevocationsResponse, ReportSightingsRequest,
+    ReportSightingsResponse,
     auth_client::AuthClient,
     auth_server::{Auth, AuthServer},
 };
@@ -56,6 +57,20 @@ impl Auth for Accounts {
         Ok(Answer::new(ListRevocationsResponse { position: 7, ..Default::default() }))
     }
 
+    async fn finish_departure(
+        &self,
+        _: Call<FinishDepartureRequest>,
+    ) -> Result<Answer<FinishDepartureResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn report_sightings(
+        &self,
+        _: Call<ReportSightingsRequest>,
+    ) -> Result<Answer<ReportSightingsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn get_profiles(&self, _: Call<GetProfilesRequest>) -> Result<Answer<GetProfilesResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
@@ -78,7 +93,10 @@ async fn a_local_and_a_remote_service_give_the_same_answers_and_errors() {
     let far = ready_peers(&[&replica]).await;
     let mut errors = Vec::new();
     for peers in [&near, &far] {
-        let good = client(peers).authenticate(AuthenticateRequest { access_token: "good".to_owned() }).await.unwrap();
+        let good = client(peers)
+            .authenticate(AuthenticateRequest { access_token: "good".to_owned(), ..Default::default() })
+            .await
+            .unwrap();
         assert_eq!(good.get_ref().user_id, "@a:b");
         let error = client(peers).authenticate(AuthenticateRequest::default()).await.unwrap_err();
         assert_eq!(error.code(), tonic::Code::Unauthenticated);
@@ -146,7 +164,7 @@ async fn a_timeout_of_the_caller_holds_here_and_there() {
 async fn a_key_of_the_caller_is_kept() {
     let (accounts, replica) = start().await;
     let peers = ready_peers(&[&replica]).await;
-    let mut call = Call::new(AuthenticateRequest { access_token: "good".to_owned() });
+    let mut call = Call::new(AuthenticateRequest { access_token: "good".to_owned(), ..Default::default() });
     call.metadata_mut().insert(IDEMPOTENCY_KEY, "mine".parse().unwrap());
     client(&peers).authenticate(call).await.unwrap();
     assert_eq!(*accounts.keys.lock(), ["mine"]);

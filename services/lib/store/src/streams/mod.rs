@@ -45,9 +45,11 @@ impl Stream {
     pub const DEVICE_LISTS: Self = Self("device_lists");
     /// Which profile fields changed.
     pub const PROFILES: Self = Self("profiles");
+    /// Of which devices the counts of one-time keys, or the unused fallback keys, changed.
+    pub const KEY_COUNTS: Self = Self("key_counts");
 
     /// Also the order in which a transaction that appends to several streams locks them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::EVENTS,
         Self::RECEIPTS,
         Self::ACCOUNT_DATA,
@@ -55,6 +57,7 @@ impl Stream {
         Self::TO_DEVICE,
         Self::DEVICE_LISTS,
         Self::PROFILES,
+        Self::KEY_COUNTS,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -99,6 +102,7 @@ pub struct Heads {
     pub to_device: i64,
     pub device_lists: i64,
     pub profiles: i64,
+    pub key_counts: i64,
 }
 
 /// Reads the heads in one statement, hence as of one moment.
@@ -114,6 +118,7 @@ pub async fn heads(db: &Db) -> Result<Heads, StoreError> {
             "to_device" => heads.to_device = position,
             "device_lists" => heads.device_lists = position,
             "profiles" => heads.profiles = position,
+            "key_counts" => heads.key_counts = position,
             _ => {} // of a newer version
         }
     }

@@ -78,15 +78,15 @@ fn routes() -> Vec<RouteInfo> {
 impl Front {
     pub(crate) fn serve(
         self,
-        client: TcpListener,
-        federation: TcpListener,
+        (client, federation): (TcpListener, TcpListener),
+        admin: Option<TcpListener>,
         shutdown: &Shutdown,
-    ) -> [JoinHandle<()>; 2] {
-        let Service { client: for_clients, federation: for_servers, .. } = self.service;
-        [
-            spawn(client, for_clients, "gateway", self.tls.clone(), shutdown),
-            spawn(federation, for_servers, "gateway", self.tls, shutdown),
-        ]
+    ) -> Vec<JoinHandle<()>> {
+        let Service { client: for_clients, federation: for_servers, admin: for_admins, .. } = self.service;
+        let mut ports = vec![(client, for_clients), (federation, for_servers)];
+        ports.extend(admin.map(|admin| (admin, for_admins)));
+        let spawn = |(listener, edge)| spawn(listener, edge, "gateway", self.tls.clone(), shutdown);
+        ports.into_iter().map(spawn).collect()
     }
 }
 

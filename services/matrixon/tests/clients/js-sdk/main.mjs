@@ -10,72 +10,9 @@ import { randomUUID } from "node:crypto";
 
 import * as sdk from "matrix-js-sdk";
 
+import { alternatingFetch, logger, refused, step, until, urls } from "./support.mjs";
+
 const PASSWORD = "correct horse battery staple";
-const PATIENCE_MS = 30_000;
-
-// The SDK is talkative, also about errors that this program wants to see happen.
-const ignore = () => {};
-for (const level of ["trace", "debug", "info", "warn"]) console[level] = ignore;
-const logger = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore, getChild: () => logger };
-
-const urls = process.argv.slice(2);
-if (urls.length === 0) {
-    console.error("node main.mjs GATEWAY_URL…");
-    process.exit(2);
-}
-
-let turn = 0;
-/** fetch, at the next gateway. */
-function alternatingFetch(resource, options) {
-    const url = new URL(resource);
-    const gateway = new URL(urls[turn++ % urls.length]);
-    url.protocol = gateway.protocol;
-    url.host = gateway.host;
-    return fetch(url, options);
-}
-
-async function step(name, action) {
-    try {
-        const result = await action();
-        console.log(`ok: ${name}`);
-        return result;
-    } catch (error) {
-        error.message = `${name}: ${error.message}`;
-        throw error;
-    }
-}
-
-/** Resolves with what `check` returns once that is truthy; looks again whenever the client tells of `events`. */
-function until(client, events, check) {
-    return new Promise((resolve, reject) => {
-        const look = () => {
-            const found = check();
-            if (!found) return;
-            stop();
-            resolve(found);
-        };
-        const timer = setTimeout(() => {
-            stop();
-            reject(new Error(`not within ${PATIENCE_MS} ms`));
-        }, PATIENCE_MS);
-        const stop = () => {
-            clearTimeout(timer);
-            for (const event of events) client.off(event, look);
-        };
-        for (const event of events) client.on(event, look);
-        look();
-    });
-}
-
-async function refused(promise, errcode) {
-    try {
-        await promise;
-    } catch (error) {
-        assert.equal(error.errcode, errcode, `refused with ${error.errcode}: ${error.message}`);
-        return;
-    }
-    throw new Error(`allowed, but ought to be refused with ${errcode}`);
-}
 
 /** A new account, and a client of it that syncs. */
 async function join(name) {

@@ -11,11 +11,12 @@ use matrixon_testkit::{Cluster, tests};
 use crate::{
     load::Load,
     network::Network,
+    to_device,
     verdict::{Allowed, check},
 };
 
 tests![Network: killed_services_are_not_missed, killed_gateways_lose_only_their_connections, a_wiped_cache_is_not_missed,
-    a_wiped_bus_is_not_missed, the_database_may_restart, a_rolling_restart_fails_nothing, random_kills, gateways_may_know_different_peers];
+    a_wiped_bus_is_not_missed, the_database_may_restart, a_rolling_restart_fails_nothing, random_kills, to_device_messages_survive_kills, gateways_may_know_different_peers];
 
 /// How long something is away, or left alone afterwards.
 const AWAY: Duration = Duration::from_millis(1_500);
@@ -114,6 +115,22 @@ async fn random_kills(network: Arc<Network>) -> Result<()> {
     }
     tokio::time::sleep(AWAY).await;
     check(load, Allowed::LostConnections, SLOWEST).await
+}
+
+async fn to_device_messages_survive_kills(network: Arc<Network>) -> Result<()> {
+    let roles = ["sync", "gateway", "room", "sync", "auth"];
+    to_device::survive(network, |network, turn| async move {
+        let (role, index) = (roles[turn % roles.len()], (turn / roles.len() % 2) as u32);
+        network
+            .act(move |cluster| {
+                cluster.kill(role, index)?;
+                cluster.start(role, index)
+            })
+            .await?;
+        tokio::time::sleep(AWAY).await;
+        Ok(())
+    })
+    .await
 }
 
 /// 20 s, or `MATRIXON_SOAK_SECONDS`.

@@ -8,10 +8,11 @@ use matrixon_testkit::tests;
 use crate::{
     load::Load,
     network::Network,
+    to_device,
     verdict::{Allowed, check},
 };
 
-tests![Network: a_killed_process_has_lost_nothing, a_stopped_process_has_lost_nothing];
+tests![Network: a_killed_process_has_lost_nothing, a_stopped_process_has_lost_nothing, to_device_messages_survive_kills];
 
 async fn a_killed_process_has_lost_nothing(network: Arc<Network>) -> Result<()> {
     let load = Load::start(&network).await?;
@@ -31,4 +32,14 @@ async fn a_stopped_process_has_lost_nothing(network: Arc<Network>) -> Result<()>
     network.act(|cluster| cluster.start("all", 0)).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     check(load, Allowed::LostConnections, Duration::from_secs(15)).await
+}
+
+async fn to_device_messages_survive_kills(network: Arc<Network>) -> Result<()> {
+    to_device::survive(network, |network, _| async move {
+        network.act(|cluster| cluster.kill("all", 0)).await?;
+        network.act(|cluster| cluster.start("all", 0)).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(())
+    })
+    .await
 }

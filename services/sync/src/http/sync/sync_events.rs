@@ -8,7 +8,7 @@ use axum::extract::State;
 use matrixon_http::{Matrix, RawJson, UserAuth};
 use ruma::api::client::sync::sync_events;
 
-use crate::{error::SyncError, filters, poll, state::Sync, streams::Ask};
+use crate::{devices, error::SyncError, filters, poll, state::Sync, streams::Ask};
 
 #[tracing::instrument(name = "sync.http.sync.sync_events", skip_all)]
 pub(crate) async fn handler(
@@ -21,6 +21,7 @@ pub(crate) async fn handler(
         filter: filters::find(&sync, &user_id, req.filter.as_ref()).await?,
         user_id,
         device_id: auth.device_id.as_str().into(),
+        device: devices::number(&sync, &auth).await?,
         since,
         full_state: req.full_state,
         state_after: req.use_state_after,

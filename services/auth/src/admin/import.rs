@@ -1,0 +1,201 @@
+//! Accounts in bulk: rows are judged one by one and written in one statement. What exists already is left as it is, so an
+//! import that was interrupted is simply run again.
+
+mod judge;
+
+use std::collections::HashSet;
+
+use matrixon_http::MatrixError;
+use matrixon_proto::admin::v1::{ImportUsersRequest, ImportUsersResponse, ImportedUser};
+use tokio::task::{JoinError, JoinSet};
+
+use self::judge::{Judged, NewPassword, judge};
+use crate::{
+    audit::{self, Caller, Entry, Outcome},
+    error::AuthError,
+    outbox::Outbox,
+    state::Auth,
+    store::{
+        administration::{self, BulkUser},
+        registration_tokens,
+    },
+};
+
+const MAX_ROWS: usize = 500;
+/// Passwords of one import that are hashed at the same time: the others' log-ins go on.
+const HASHING: usize = 2;
+
+const CREATED: &str = "created";
+const EXISTS: &str = "exists";
+const REFUSED: &str = "refused";
+
+pub(crate) async fn import(
+    auth: Auth,
+    caller: Caller,
+    request: ImportUsersRequest,
+) -> Result<ImportUsersResponse, MatrixError> {
+    let rows = request.users.len();
+    if rows > MAX_ROWS {
+        return Err(AuthError::InvalidParam(format!("at most {MAX_ROWS} accounts can be imported at once")).into());
+    }
+    let mut batch = Batch::new(&auth, request).await?;
+    if batch.dry_run {
+        return Ok(batch.into_answer());
+    }
+    let entry = Entry::new("user.import", format!("{rows} rows"))
+        .with("first", batch.name_of(0))
+        .with("last", batch.name_of(rows.saturating_sub(1)));
+    match batch.write(&auth, &caller, entry.clone()).await {
+        Ok(()) => Ok(batch.into_answer()),
+        Err(error) => Err(audit::refused(&auth, (&caller, &entry), error).await),
+    }
+}
+
+/// The rows of a request with what was decided about each.
+struct Batch {
+    rows: Vec<Row>,
+    dry_run: bool,
+}
+
+struct Row {
+    judged: Result<Judged, MatrixError>,
+    outcome: &'static str,
+}
+
+/// The number of a row, and the hash of its password.
+type Hashed = (usize, Result<String, AuthError>);
+
+impl Batch {
+    async fn new(auth: &Auth, request: ImportUsersRequest) -> Result<Self, AuthError> {
+        let judged: Vec<_> = request.users.into_iter().map(|user| judge(auth, user)).collect();
+        let user_ids: Vec<&str> = judged.iter().flatten().map(|one| one.user_id.as_str()).collect();
+        let mut seen: HashSet<String> = administration::load_existing(&auth.db, &user_ids).await?.into_iter().collect();
+        let rows = judged.into_iter().map(|judged| {
+            let outcome = match &judged {
+                Err(_) => REFUSED,
+                Ok(one) if seen.insert(one.user_id.to_string()) => CREATED,
+                Ok(_) => EXISTS,
+            };
+            Row { judged: judged.map_err(MatrixError::from), outcome }
+        });
+        Ok(Self { rows: rows.collect(), dry_run: request.dry_run })
+    }
+
+    fn name_of(&self, number: usize) -> &str {
+        let judged = self.rows.get(number).and_then(|row| row.judged.as_ref().ok());
+        judged.map_or("", |judged| judged.user_id.as_str())
+    }
+
+    async fn write(&mut self, auth: &Auth, caller: &Caller, entry: Entry) -> Result<(), AuthError> {
+        self.hash_passwords(auth).await?;
+        let mut tx = auth.db.begin().await?;
+        if let Some(details) = audit::find_done(&mut tx, caller, &entry).await? {
+            self.recall(&details);
+            return Ok(());
+        }
+        let mut new: Vec<BulkUser<'_>> = self.rows.iter().filter_map(Row::to_insert).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let makes_admin = new.iter().any(|user| user.admin);
+        // one order: two imports of the same accounts cannot wait for each other
+        new.sort_unstable_by_key(|user| user.user_id);
+        let made = administration::insert_users(&mut tx, &new, auth.clock.now_ms()).await?;
+        let made: HashSet<String> = made.into_iter().collect();
+        for row in &mut self.rows {
+            if row.outcome == CREATED && row.judged.as_ref().is_ok_and(|one| !made.contains(one.user_id.as_str())) {
+                row.outcome = EXISTS;
+            }
+        }
+        if made.is_empty() {
+            return Ok(());
+        }
+        if makes_admin {
+            registration_tokens::delete_bootstrap_token(&mut tx).await?;
+        }
+        let entry = entry.with("created", made.len()).with("others", self.others());
+        if audit::commit(auth, tx, (caller, &entry), Outbox::default()).await? == Outcome::DoneBefore {
+            // the attempt that was faster made exactly what this one found missing before it
+            tracing::debug!("an import was sent twice at the same time");
+        }
+        Ok(())
+    }
+
+    async fn hash_passwords(&mut self, auth: &Auth) -> Result<(), AuthError> {
+        let mut hashing = JoinSet::new();
+        for at in 0..self.rows.len() {
+            let row = &mut self.rows[at];
+            let Ok(judged) = &mut row.judged else { continue };
+            let NewPassword::Plain(password) = &mut judged.password else { continue };
+            if row.outcome != CREATED {
+                continue;
+            }
+            let (passwords, password) = (auth.passwords.clone(), std::mem::take(password));
+            if hashing.len() >= HASHING {
+                self.take_hash(hashing.join_next().await)?;
+            }
+            hashing.spawn(async move { (at, passwords.hash(password).await) });
+        }
+        while let Some(hashed) = hashing.join_next().await {
+            self.take_hash(Some(hashed))?;
+        }
+        Ok(())
+    }
+
+    fn take_hash(&mut self, hashed: Option<Result<Hashed, JoinError>>) -> Result<(), AuthError> {
+        let Some(hashed) = hashed else { return Ok(()) };
+        let (at, hash) = hashed.map_err(|error| AuthError::Internal(format!("hashing a password: {error}")))?;
+        let hash = hash?;
+        if let Ok(judged) = &mut self.rows[at].judged {
+            judged.password = NewPassword::Hash(hash);
+        }
+        Ok(())
+    }
+
+    /// The numbers of the rows that were not created.
+    fn others(&self) -> Vec<usize> {
+        (0..self.rows.len()).filter(|at| self.rows[*at].outcome != CREATED).collect()
+    }
+
+    /// An earlier attempt at this very request did it: what it created, this one reports.
+    fn recall(&mut self, details: &str) {
+        let details: serde_json::Value = serde_json::from_str(details).unwrap_or_default();
+        let others: HashSet<u64> =
+            details["others"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64).collect();
+        for (at, row) in self.rows.iter_mut().enumerate() {
+            if row.outcome == EXISTS && !others.contains(&(at as u64)) {
+                row.outcome = CREATED;
+            }
+        }
+    }
+
+    fn into_answer(self) -> ImportUsersResponse {
+        ImportUsersResponse { users: self.rows.into_iter().map(Row::into_answer).collect() }
+    }
+}
+
+impl Row {
+    fn to_insert(&self) -> Option<BulkUser<'_>> {
+        let judged = self.judged.as_ref().ok().filter(|_| self.outcome == CREATED)?;
+        let password_hash = match &judged.password {
+            NewPassword::Hash(hash) => Some(hash.as_str()),
+            NewPassword::Plain(_) | NewPassword::None => None,
+        };
+        Some(BulkUser {
+            user_id: judged.user_id.as_str(),
+            password_hash,
+            admin: judged.admin,
+            displayname: &judged.displayname,
+        })
+    }
+
+    fn into_answer(self) -> ImportedUser {
+        let outcome = self.outcome.to_owned();
+        match self.judged {
+            Ok(judged) => ImportedUser { user_id: judged.user_id.to_string(), outcome, ..Default::default() },
+            Err(MatrixError { errcode, message, .. }) => {
+                ImportedUser { user_id: String::new(), outcome, errcode, message }
+            }
+        }
+    }
+}

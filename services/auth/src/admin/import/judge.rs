@@ -1,0 +1,129 @@
+//! May this row become an account?
+
+use argon2::{Algorithm, Params, password_hash::phc::PasswordHash};
+use matrixon_proto::admin::v1::ImportUser;
+use ruma::OwnedUserId;
+
+use crate::{accounts::localpart, admin::users::check_displayname, error::AuthError, state::Auth};
+
+/// Nobody's log-in may take more than this: 1 GiB, 64 passes, 16 lanes; bcrypt 2^16 rounds.
+const MAX_MEMORY_KIB: u32 = 1 << 20;
+const MAX_ITERATIONS: u32 = 64;
+const MAX_LANES: u32 = 16;
+const BCRYPT_COSTS: std::ops::RangeInclusive<u8> = 4..=16;
+const BCRYPT_CHARS: usize = 60;
+
+pub(super) struct Judged {
+    pub user_id: OwnedUserId,
+    pub password: NewPassword,
+    pub admin: bool,
+    pub displayname: String,
+}
+
+pub(super) enum NewPassword {
+    None,
+    Plain(String),
+    Hash(String),
+}
+
+/// `M_INVALID_USERNAME`, `M_WEAK_PASSWORD`, `M_INVALID_PARAM` ← see the messages
+pub(super) fn judge(auth: &Auth, row: ImportUser) -> Result<Judged, AuthError> {
+    let username = strip_server(&row.username, auth.server_name.as_str())?;
+    let user_id = localpart::build_user_id(username, &auth.server_name)?;
+    let displayname = row.displayname.unwrap_or_else(|| user_id.localpart().to_owned());
+    check_displayname(&displayname)?;
+    if !row.emails.is_empty() {
+        return Err(AuthError::InvalidParam("e-mail addresses cannot be imported yet".to_owned()));
+    }
+    let password = match (row.password, row.password_hash) {
+        (Some(_), Some(_)) => {
+            return Err(AuthError::InvalidParam("a row has a password or a hash, not both".to_owned()));
+        }
+        (Some(password), None) => {
+            auth.passwords.check_new(&password)?;
+            NewPassword::Plain(password)
+        }
+        (None, Some(hash)) => {
+            check_hash(&hash)?;
+            NewPassword::Hash(hash)
+        }
+        (None, None) => NewPassword::None,
+    };
+    Ok(Judged { user_id, password, admin: row.admin, displayname })
+}
+
+/// Exports of other servers name whole user ids.
+fn strip_server<'a>(name: &'a str, server_name: &str) -> Result<&'a str, AuthError> {
+    let Some(rest) = name.strip_prefix('@') else { return Ok(name) };
+    let localpart = rest.strip_suffix(server_name).and_then(|rest| rest.strip_suffix(':'));
+    localpart.ok_or(AuthError::InvalidUsername("this is a user id of another server"))
+}
+
+/// `M_INVALID_PARAM` ← neither argon2id (PHC) nor bcrypt, or of an unreasonable cost
+fn check_hash(hash: &str) -> Result<(), AuthError> {
+    if is_argon2id(hash) || is_bcrypt(hash) {
+        return Ok(());
+    }
+    let rule = "a password hash is argon2id as a PHC string, or bcrypt ($2a$, $2b$, $2y$), of a reasonable cost";
+    Err(AuthError::InvalidParam(rule.to_owned()))
+}
+
+fn is_argon2id(hash: &str) -> bool {
+    let Ok(parsed) = PasswordHash::new(hash) else { return false };
+    parsed.algorithm == Algorithm::Argon2id.ident()
+        && parsed.salt.is_some()
+        && parsed.hash.is_some()
+        && Params::try_from(&parsed).is_ok_and(|params| {
+            params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_ITERATIONS && params.p_cost() <= MAX_LANES
+        })
+}
+
+/// `$2b$12$` and 53 characters.
+fn is_bcrypt(hash: &str) -> bool {
+    if hash.len() != BCRYPT_CHARS || !hash.is_ascii() {
+        return false;
+    }
+    let (head, rest) = hash.split_at(7);
+    let cost = head[4..6].parse().is_ok_and(|cost: u8| BCRYPT_COSTS.contains(&cost));
+    ["$2a$", "$2b$", "$2y$"].contains(&&head[..4])
+        && cost
+        && head.ends_with('$')
+        && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes() {
+        let argon2 =
+            "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IG5vYm9keSBubw$bm9ib2R5IGhhcyB0aGlzIHBhc3N3b3JkLCBub2JvZHk";
+        let bcrypt = "$2b$12$EixZaYVK1fsbw1ZfbX3OXePaWxn96p36WQoeG6Lruj3vjPGga31lW";
+        for good in [argon2, bcrypt] {
+            check_hash(good).unwrap();
+        }
+        let bad = [
+            "",
+            "secret",
+            "$2b$12$short",
+            "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IG5vYm9keSBubw",
+            &argon2.replace("argon2id", "argon2d"),
+            &argon2.replace("m=19456", "m=99999999"),
+            &bcrypt.replace("$12$", "$31$"),
+            &bcrypt.replace("$2b$", "$2x$"),
+            &bcrypt.replace('E', "\0"),
+        ];
+        for bad in bad {
+            assert!(check_hash(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_this_server_only() {
+        assert_eq!(strip_server("alice", "a.org").unwrap(), "alice");
+        assert_eq!(strip_server("@alice:a.org", "a.org").unwrap(), "alice");
+        assert!(strip_server("@alice:b.org", "a.org").is_err());
+        assert!(strip_server("@alice", "a.org").is_err());
+    }
+}

@@ -1,0 +1,30 @@
+//! What need not be kept: superseded device-list changes, marks of keys that were given out, keys of deleted backups.
+
+use matrixon_store::StoreError;
+
+use crate::{
+    state::Auth,
+    store::{backup_versions, device_lists, key_counts, one_time_keys},
+};
+
+const KEEP_MS: i64 = 7 * 24 * 3_600 * 1_000;
+/// The counts themselves are read anew by whoever was away for longer.
+const KEEP_COUNTS_MS: i64 = 24 * 3_600 * 1_000;
+const BATCH: i64 = 1_000;
+
+/// Deletes what is old, a batch at a time. Any replica may do it, several at once too.
+pub(crate) async fn prune(auth: &Auth) -> Result<u64, StoreError> {
+    let now_ms = auth.clock.now_ms();
+    let cutoff_ms = now_ms - KEEP_MS;
+    let mut total = 0;
+    loop {
+        let changes = device_lists::prune_changes(&auth.db, cutoff_ms, BATCH).await?;
+        let counts = key_counts::prune_changes(&auth.db, now_ms - KEEP_COUNTS_MS, BATCH).await?;
+        let claims = one_time_keys::prune_claimed_keys(&auth.db, cutoff_ms, BATCH).await?;
+        let backups = backup_versions::prune_deleted(&auth.db, BATCH).await?;
+        total += changes + counts + claims + backups;
+        if changes.max(counts).max(claims).max(backups) < BATCH as u64 {
+            return Ok(total);
+        }
+    }
+}

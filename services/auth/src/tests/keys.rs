@@ -1,0 +1,191 @@
+//! What keys leave behind: stream rows, marks of claims, and what a restore takes back.
+
+use std::time::Duration;
+
+use http::Method;
+use matrixon_accounts::{device_lists, one_time_keys::load_key_counts};
+use matrixon_bus::BusEvent;
+use matrixon_proto::bus::v1::{Bell, DeviceListItem};
+use matrixon_store::streams::{self, Stream};
+use prost::Message as _;
+use serde_json::{Value, json};
+
+use super::on_both;
+use crate::{
+    admin,
+    tests::harness::{Harness, open},
+};
+
+const UPLOAD: &str = "/v3/keys/upload";
+const CLAIM: &str = "/v3/keys/claim";
+
+/// Keys that are no real ones: nothing has to sign them.
+fn device_keys(device_id: &str) -> Value {
+    let signing = format!("ed25519:{device_id}");
+    json!({ "user_id": "@alice:example.org", "device_id": device_id, "algorithms": [],
+            "keys": { signing: "no key" }, "signatures": {} })
+}
+
+async fn log_in(server: &Harness, device_id: &str) -> String {
+    let reply = server.login("alice", json!({ "device_id": device_id })).await.ok();
+    reply["access_token"].as_str().unwrap().to_owned()
+}
+
+/// (device, deleted, only told to) of the changes of Alice after a position.
+async fn changes(server: &Harness, after: i64) -> Vec<(String, bool, String)> {
+    let rows = device_lists::list_changes(&server.db, after, i64::MAX, 100).await.unwrap();
+    let positions: Vec<i64> = rows.iter().map(|row| row.position).collect();
+    assert_eq!(positions, (after + 1..=after + rows.len() as i64).collect::<Vec<_>>(), "no gap");
+    let alice = rows.into_iter().filter(|row| row.user_id == "@alice:example.org");
+    alice.map(|row| (row.device_id, row.deleted, row.visible_to)).collect()
+}
+
+fn change(device_id: &str, deleted: bool) -> (String, bool, String) {
+    (device_id.to_owned(), deleted, String::new())
+}
+
+#[tokio::test]
+async fn every_change_of_a_device_is_appended() {
+    on_both(open(), |server| async move {
+        let alice = server.register("alice").await;
+        let head = streams::head(&server.db, Stream::DEVICE_LISTS).await.unwrap();
+        let mut bell = server.bus.subscribe(&Stream::DEVICE_LISTS.subject());
+        assert_eq!(bell.next().await, BusEvent::Reset);
+        let phone = log_in(&server, "PHONE").await;
+        let BusEvent::Message { payload, .. } = bell.next().await else { panic!("no bell") };
+        let rung = Bell::decode(payload).unwrap();
+        assert_eq!((rung.first, rung.last), (head + 1, head + 1));
+        let item = DeviceListItem::decode(rung.items[0].clone()).unwrap();
+        assert_eq!(
+            (item.position, item.user_id.as_str(), item.device_id.as_str()),
+            (head + 1, "@alice:example.org", "PHONE")
+        );
+        server.clock.advance(Duration::from_secs(1));
+        let phone_again = log_in(&server, "PHONE").await;
+        server.authenticate(&phone).await.unwrap_err();
+        for _ in 0..2 {
+            server.post(UPLOAD, Some(&phone_again), json!({ "device_keys": device_keys("PHONE") })).await.ok();
+        }
+        server.put("/v3/devices/PHONE", Some(&alice), json!({ "display_name": "phone" })).await.ok();
+        server.post(UPLOAD, Some(&phone_again), json!({ "one_time_keys": { "a:1": "x" } })).await.ok();
+        log_in(&server, "TABLET").await;
+        server.post("/v3/logout", Some(&phone_again), json!({})).await.ok();
+        let auth = json!({ "type": "m.login.password", "password": "secret",
+                           "identifier": { "type": "m.id.user", "user": "alice" } });
+        server
+            .post("/v3/delete_devices", Some(&alice), json!({ "devices": ["TABLET", "NONE"], "auth": auth }))
+            .await
+            .ok();
+        log_in(&server, "LAST").await;
+        server.post("/v3/logout/all", Some(&alice), json!({})).await.ok();
+        let mut seen = changes(&server, head).await;
+        let last = seen.split_off(7);
+        assert_eq!(
+            seen,
+            [
+                change("PHONE", false), // new, but not when it logs in again
+                change("PHONE", false), // keys, but not the same ones again
+                change("PHONE", false), // name
+                change("TABLET", false),
+                change("PHONE", true),
+                change("TABLET", true),
+                change("LAST", false),
+            ]
+        );
+        assert_eq!(last.len(), 2, "{last:?}");
+        assert!(last.contains(&change("LAST", true)) && last.iter().all(|(_, deleted, _)| *deleted));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_repeated_claim_gets_the_same_key() {
+    on_both(open(), |server| async move {
+        let alice = server.register("alice").await;
+        let holder = server.authenticate(&alice).await.unwrap();
+        server.post(UPLOAD, Some(&alice), json!({ "one_time_keys": { "a:1": "x", "a:2": "y" } })).await.ok();
+        let body = json!({ "one_time_keys": { &holder.user_id: { &holder.device_id: "a" } } });
+        let claim = |key: &'static str| {
+            let (server, alice, body) = (&server, &alice, body.clone());
+            async move { server.send_as(Method::POST, CLAIM, Some(alice), body, key).await.ok()["one_time_keys"].clone() }
+        };
+        let first = claim("one").await;
+        assert_eq!(claim("one").await, first);
+        let second = claim("two").await;
+        assert_ne!(second, first);
+        assert_eq!(claim("three").await, json!({}));
+        assert_eq!((claim("one").await, claim("two").await), (first, second));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restored_database_gives_no_key_again() {
+    on_both(open(), |server| async move {
+        let alice = server.register("alice").await;
+        let holder = server.authenticate(&alice).await.unwrap();
+        let keys = json!({ "one_time_keys": { "a:1": "x", "a:2": "y" }, "fallback_keys": { "a:f": "z" } });
+        server.post(UPLOAD, Some(&alice), keys).await.ok();
+        let device = matrixon_accounts::devices::find_device(&server.db, &holder.user_id, &holder.device_id).await;
+        let device = device.unwrap().unwrap();
+        assert_eq!(load_key_counts(&server.db, device).await.unwrap().unused_fallback_keys, ["a"]);
+        let done = admin::after_restore(&server.db).await.unwrap();
+        assert_eq!((done.one_time_keys, done.fallback_keys), (2, 1));
+        assert_eq!(admin::after_restore(&server.db).await.unwrap(), admin::Invalidated::default());
+        let counts = load_key_counts(&server.db, device).await.unwrap();
+        assert_eq!(counts.one_time_keys.values().sum::<i64>(), 0);
+        assert_eq!(counts.unused_fallback_keys, Vec::<String>::new());
+        let body = json!({ "one_time_keys": { &holder.user_id: { &holder.device_id: "a" } } });
+        let given = server.post(CLAIM, Some(&alice), body).await.ok();
+        assert_eq!(given["one_time_keys"][&holder.user_id][&holder.device_id], json!({ "a:f": "z" }));
+        server.post(UPLOAD, Some(&alice), json!({ "fallback_keys": { "a:g": "new" } })).await.ok();
+        assert_eq!(load_key_counts(&server.db, device).await.unwrap().unused_fallback_keys, ["a"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_old_is_pruned() {
+    on_both(open(), |mut server| async move {
+        let alice = server.register("alice").await;
+        let holder = server.authenticate(&alice).await.unwrap();
+        server.post(UPLOAD, Some(&alice), json!({ "one_time_keys": { "a:1": "x" } })).await.ok();
+        for name in ["one", "two", "three"] {
+            let path = format!("/v3/devices/{}", holder.device_id);
+            server.put(&path, Some(&alice), json!({ "display_name": name })).await.ok();
+        }
+        let body = json!({ "one_time_keys": { &holder.user_id: { &holder.device_id: "a" } } });
+        server.post(CLAIM, Some(&alice), body).await.ok();
+        let version = json!({ "algorithm": "x", "auth_data": {} });
+        server.post("/v3/room_keys/version", Some(&alice), version.clone()).await.ok();
+        let session =
+            json!({ "first_message_index": 0, "forwarded_count": 0, "is_verified": true, "session_data": {} });
+        server.put("/v3/room_keys/keys/!a:b/s?version=1", Some(&alice), session).await.ok();
+        server.send(Method::DELETE, "/v3/room_keys/version/1", Some(&alice), Value::Null).await.ok();
+        server.post("/v3/room_keys/version", Some(&alice), version).await.ok();
+        let before = device_lists::list_changes(&server.db, 0, i64::MAX, 100).await.unwrap();
+        assert!(before.len() > 3);
+        server.clock.advance(Duration::from_hours(8 * 24));
+        // a process prunes when it starts
+        server.restart(|_| {}).await;
+        let last = before.last().unwrap().clone();
+        let pruned = async {
+            while device_lists::list_changes(&server.db, 0, i64::MAX, 100).await.unwrap() != [last.clone()] {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), pruned).await.unwrap();
+        // the mark of the claim is gone too, so the key would be taken again
+        let again = server.post(UPLOAD, Some(&alice), json!({ "one_time_keys": { "a:1": "x" } }));
+        let counts = tokio::time::timeout(Duration::from_secs(20), async {
+            let mut counts = again.await.ok();
+            while counts["one_time_key_counts"]["a"] != 1 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                counts = server.post(UPLOAD, Some(&alice), json!({ "one_time_keys": { "a:1": "x" } })).await.ok();
+            }
+            counts
+        });
+        counts.await.unwrap();
+    })
+    .await;
+}

@@ -1,0 +1,305 @@
+//! Administration through gateways: REST, and gRPC by the command line as it is.
+
+use std::{
+    process::Output,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use matrixon_testkit::{
+    client::{Client, Method, PASSWORD, Reply, escape, unique},
+    tests,
+};
+use serde_json::{Value, json};
+
+use crate::env::{ADMIN_TOKEN, Env, Shared, expect_error, list};
+
+tests![Env: strangers_and_users_are_refused, rest_makes_and_changes_accounts, the_command_line_does_the_same,
+    an_account_is_locked_ended_and_never_given_away, sessions_end_everywhere_within_a_second, a_key_makes_a_request_one, everything_is_in_the_audit_log,
+    tokens_are_made_and_revoked, accounts_are_imported, bad_requests_are_told_so];
+
+const ADMIN: &str = "/_matrixon/admin/v1";
+const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
+
+fn machine(env: &Env) -> Client {
+    env.nobody().with_token(ADMIN_TOKEN)
+}
+
+async fn matrixon(url: &str, token: &str, args: &[&str]) -> Result<Output> {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_matrixon"));
+    command.args(args).env_clear().env("MATRIXON_ADMIN_URL", url).env("MATRIXON_ADMIN_TOKEN", token);
+    Ok(command.stdin(std::process::Stdio::null()).output().await?)
+}
+
+/// A command that must succeed, at the next gateway; what it printed.
+async fn done(env: &Env, args: &[&str]) -> Result<String> {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let gateway = TURN.fetch_add(1, Ordering::Relaxed) % env.urls.len();
+    let output = matrixon(&env.urls[gateway], ADMIN_TOKEN, args).await?;
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+async fn grpc(client: &Client, path: &str) -> Result<Reply> {
+    // a message without fields
+    client.request_raw(Method::POST, path, "application/grpc", vec![0; 5]).await
+}
+
+async fn strangers_and_users_are_refused(env: Shared) -> Result<()> {
+    let (nobody, alice) = (env.nobody(), env.user("alice").await?);
+    let wrong = nobody.with_token("wrong");
+    for (client, status, errcode, code) in [
+        (&nobody, 401, "M_MISSING_TOKEN", "16"),
+        (&wrong, 401, "M_UNKNOWN_TOKEN", "16"),
+        (&alice, 403, "M_FORBIDDEN", "7"),
+    ] {
+        for path in ["/users", "/registration_tokens", "/audit", "/audit/head", "/users/x/devices"] {
+            let reply = client.request(Method::GET, &format!("{ADMIN}{path}"), None).await?;
+            expect_error(&reply, status, errcode);
+        }
+        for path in ["/users", "/users/x/promote", "/registration_tokens", "/import/users"] {
+            let reply = client.request(Method::POST, &format!("{ADMIN}{path}"), Some(&json!({}))).await?;
+            expect_error(&reply, status, errcode);
+        }
+        for path in ["Users/List", "Users/Promote", "RegistrationTokens/Create", "Audit/List"] {
+            let reply = grpc(client, &format!("/matrixon.admin.v1.{path}")).await?;
+            assert_eq!((reply.status, reply.header("grpc-status")), (200, code), "{path}: {:?}", reply.headers);
+            assert!(!reply.header("grpc-status-details-bin").is_empty(), "no detail: {:?}", reply.headers);
+        }
+    }
+    let output = matrixon(nobody.next_url(), alice.token.as_deref().unwrap_or_default(), &["user", "list"]).await?;
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let output = matrixon("http://127.0.0.1:9", ADMIN_TOKEN, &["user", "list"]).await?;
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was done"), "{output:?}");
+    Ok(())
+}
+
+async fn rest_makes_and_changes_accounts(env: Shared) -> Result<()> {
+    let admin = machine(&env);
+    let name = unique("rest");
+    let body = json!({ "username": name, "password": PASSWORD, "displayname": "A Name" });
+    let made = admin.post(&format!("{ADMIN}/users"), &body).await?;
+    let user_id = made["user_id"].as_str().unwrap_or_default().to_owned();
+    assert!(user_id.starts_with(&format!("@{name}:")), "{made}");
+    assert!(made.get("avatar_url").is_none() && made["displayname"] == "A Name", "{made}");
+    let session = env.nobody().login_as(&name, PASSWORD).await?;
+    let mine = session.request(Method::GET, &format!("{ADMIN}/users"), None).await?;
+    expect_error(&mine, 403, "M_FORBIDDEN");
+    let path = format!("{ADMIN}/users/{}", escape(&user_id));
+    let promoted = admin.post(&format!("{path}/promote"), &json!({})).await?;
+    assert_eq!(promoted["admin"], true, "{promoted}");
+    until(&session, &path, 200, "").await?;
+    let devices = session.get(&format!("{path}/devices")).await?;
+    assert_eq!(list(&devices, "/devices").len(), 1, "{devices}");
+    let found = session.get(&format!("{ADMIN}/users?prefix={name}&admin=true")).await?;
+    assert_eq!(found["users"][0]["user_id"], user_id.as_str(), "{found}");
+    let none = session.get(&format!("{ADMIN}/users?prefix={name}&admin=false")).await?;
+    assert!(list(&none, "/users").is_empty(), "{none}");
+    let unknown = admin.request(Method::GET, &format!("{ADMIN}/users/nobody-of-this-name"), None).await?;
+    expect_error(&unknown, 404, "M_NOT_FOUND");
+    Ok(())
+}
+
+async fn the_command_line_does_the_same(env: Shared) -> Result<()> {
+    let name = unique("cli");
+    let said = done(&env, &["user", "create", &name, "--password", PASSWORD]).await?;
+    assert!(said.starts_with(&format!("created @{name}:")), "{said}");
+    let session = env.nobody().login_as(&name, PASSWORD).await?;
+    let shown: Value = serde_json::from_str(&done(&env, &["user", "show", &name, "--json"]).await?)?;
+    assert_eq!((&shown["admin"], &shown["devices"]), (&json!(false), &json!(1)), "{shown}");
+    done(&env, &["user", "promote", &name]).await?;
+    let listed = done(&env, &["user", "list", &name, "--admin"]).await?;
+    assert!(listed.starts_with("user id") && listed.contains(&session.user_id), "{listed}");
+    assert!(done(&env, &["user", "list", &name, "--admin", "--detailed"]).await?.contains("display name"));
+    assert!(done(&env, &["user", "devices", &name]).await?.contains(&session.device_id));
+    done(&env, &["user", "demote", &name]).await?;
+    let refused = matrixon(session.next_url(), ADMIN_TOKEN, &["user", "logout", &name]).await?;
+    assert_eq!(refused.status.code(), Some(2), "without a terminal and without --yes: {refused:?}");
+    session.get(WHOAMI).await?;
+    done(&env, &["user", "delete-device", &name, &session.device_id, "--yes"]).await?;
+    until(&session, WHOAMI, 401, "M_UNKNOWN_TOKEN").await?;
+    let missing = matrixon(session.next_url(), ADMIN_TOKEN, &["user", "show", "nobody-of-this-name"]).await?;
+    assert_eq!(missing.status.code(), Some(3), "{missing:?}");
+    let taken = matrixon(session.next_url(), ADMIN_TOKEN, &["user", "create", &name, "--no-password"]).await?;
+    assert_eq!(taken.status.code(), Some(1), "{taken:?}");
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("M_USER_IN_USE"), "{taken:?}");
+    Ok(())
+}
+
+async fn an_account_is_locked_ended_and_never_given_away(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let name = alice.localpart();
+    done(&env, &["user", "lock", name]).await?;
+    until(&alice, WHOAMI, 401, "M_USER_LOCKED").await?;
+    done(&env, &["user", "unlock", name]).await?;
+    until(&alice, WHOAMI, 200, "").await?;
+    done(&env, &["user", "suspend", name]).await?;
+    let suspended = done(&env, &["user", "list", name, "--suspended", "--json"]).await?;
+    assert_eq!(suspended.lines().count(), 1, "{suspended}");
+    done(&env, &["user", "unsuspend", name]).await?;
+    done(&env, &["user", "deactivate", name, "--erase", "--yes"]).await?;
+    until(&alice, WHOAMI, 401, "M_UNKNOWN_TOKEN").await?;
+    let body = json!({ "username": name, "password": PASSWORD });
+    let taken = env.nobody().request(Method::POST, "/_matrix/client/v3/register", Some(&body)).await?;
+    expect_error(&taken, 400, "M_USER_IN_USE");
+    assert!(env.nobody().login_as(name, PASSWORD).await.is_err());
+    done(&env, &["user", "reactivate", name, "--password", "the second life"]).await?;
+    let again = env.nobody().login_as(name, "the second life").await?;
+    done(&env, &["user", "delete", name, "--yes"]).await?;
+    until(&again, WHOAMI, 401, "M_UNKNOWN_TOKEN").await?;
+    let shown: Value = serde_json::from_str(&done(&env, &["user", "show", name, "--json"]).await?)?;
+    assert_eq!((&shown["deactivated"], &shown["erased"], &shown["devices"]), (&json!(true), &json!(true), &json!(0)));
+    assert!(shown.get("displayname").is_none(), "{shown}");
+    let active = matrixon(alice.next_url(), ADMIN_TOKEN, &["user", "promote", name]).await?;
+    assert_eq!(active.status.code(), Some(4), "{active:?}");
+    Ok(())
+}
+
+/// Asks until the answer has this status and errcode.
+async fn until(client: &Client, path: &str, status: u16, errcode: &str) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        let reply = client.request(Method::GET, path, None).await?;
+        if (reply.status, reply.errcode()) == (status, errcode) {
+            return Ok(());
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "never {status} {errcode}: {} {}",
+            reply.status,
+            reply.text
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn sessions_end_everywhere_within_a_second(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    for gateway in 0..alice.gateways() {
+        alice.pinned(gateway).get(WHOAMI).await?; // cached there
+    }
+    let path = format!("{ADMIN}/users/{}/reset_password", escape(&alice.user_id));
+    machine(&env).pinned(0).post(&path, &json!({ "password": "another one" })).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for gateway in 0..alice.gateways() {
+        let reply = alice.pinned(gateway).request(Method::GET, WHOAMI, None).await?;
+        expect_error(&reply, 401, "M_UNKNOWN_TOKEN");
+    }
+    env.nobody().login_as(alice.localpart(), "another one").await?;
+    Ok(())
+}
+
+async fn a_key_makes_a_request_one(env: Shared) -> Result<()> {
+    let http = reqwest::Client::new();
+    let admin = machine(&env);
+    let name = unique("once");
+    let mut answers = Vec::new();
+    for username in [&name, &name, &unique("other")] {
+        let request = http.post(format!("{}{ADMIN}/users", admin.next_url())).bearer_auth(ADMIN_TOKEN);
+        let request = request.header("x-matrixon-idempotency-key", &name).json(&json!({ "username": username }));
+        let response = request.send().await?;
+        answers.push((response.status().as_u16(), response.json::<Value>().await?));
+    }
+    assert_eq!(answers[0].0, 200, "{answers:?}");
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[2].0, 400, "{answers:?}");
+    Ok(())
+}
+
+async fn everything_is_in_the_audit_log(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let (admin, target) = (machine(&env), escape(&alice.user_id));
+    let path = format!("{ADMIN}/users/{target}");
+    admin.post(&format!("{path}/promote"), &json!({})).await?;
+    done(&env, &["user", "demote", &alice.user_id]).await?;
+    let none = json!({ "device_ids": ["NONE"] });
+    let refused = admin.request(Method::POST, &format!("{path}/devices/delete"), Some(&none)).await?;
+    expect_error(&refused, 404, "M_NOT_FOUND");
+    let log = admin.get(&format!("{ADMIN}/audit?target={target}")).await?;
+    let seen: Vec<(&str, &str, &str)> = list(&log, "/records")
+        .iter()
+        .map(|one| {
+            let field = |name: &str| one[name].as_str().unwrap_or_default();
+            (field("action"), field("via"), field("result"))
+        })
+        .collect();
+    let expected =
+        [("user.promote", "rest", "ok"), ("user.demote", "grpc", "ok"), ("user.delete-device", "rest", "M_NOT_FOUND")];
+    assert_eq!(seen, expected, "{log}");
+    assert!(list(&log, "/records").iter().all(|one| one["actor"] == "token" && one["remote"] == "127.0.0.1"), "{log}");
+    let listed = done(&env, &["audit", "list", "--target", &alice.user_id]).await?;
+    assert_eq!(listed.lines().count(), 4, "{listed}");
+    let head = done(&env, &["audit", "verify"]).await?;
+    let head = head.trim().rsplit(' ').next().unwrap_or_default();
+    done(&env, &["audit", "verify", "--expect", head]).await?;
+    let forged = format!("1:{}", "0".repeat(64));
+    let refused = matrixon(admin.next_url(), ADMIN_TOKEN, &["audit", "verify", "--expect", &forged]).await?;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    Ok(())
+}
+
+async fn tokens_are_made_and_revoked(env: Shared) -> Result<()> {
+    let token = done(&env, &["registration-token", "create", "--uses", "2"]).await?.trim().to_owned();
+    let all = machine(&env).get(&format!("{ADMIN}/registration_tokens?page_size=1000")).await?;
+    let mine = list(&all, "/tokens").iter().find(|one| one["token"] == token.as_str()).cloned().unwrap_or_default();
+    assert_eq!(mine["uses_allowed"], 2, "{all}");
+    assert!(mine.get("expires_ts").is_none(), "{mine}");
+    assert!(done(&env, &["registration-token", "list"]).await?.contains(&token));
+    done(&env, &["registration-token", "revoke", &token]).await?;
+    let again = machine(&env).request(Method::DELETE, &format!("{ADMIN}/registration_tokens/{token}"), None).await?;
+    expect_error(&again, 404, "M_NOT_FOUND");
+    Ok(())
+}
+
+async fn accounts_are_imported(env: Shared) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let name = unique("import");
+    let rows: Vec<String> = (0..700).map(|number| format!("{name}-{number},,n{number},false")).collect();
+    let with_password = format!("{name}-p,{PASSWORD},,false");
+    let text = format!("username,password,displayname,admin\n{}\n{with_password}\nbad name,,,\n", rows.join("\n"));
+    let file = directory.path().join("users.csv");
+    std::fs::write(&file, text)?;
+    let file = file.display().to_string();
+    let url = machine(&env).next_url().to_owned();
+    let command = ["user", "import", &file, "--json"];
+    let dry = matrixon(&url, ADMIN_TOKEN, &[&command[..], &["--dry-run"]].concat()).await?;
+    assert_eq!(serde_json::from_slice::<Value>(&dry.stdout)?["created"], 701, "{dry:?}");
+    let first = matrixon(&url, ADMIN_TOKEN, &command).await?;
+    let expected = json!({ "rows": 702, "created": 701, "existing": 0, "refused": 1 });
+    assert_eq!((serde_json::from_slice::<Value>(&first.stdout)?, first.status.code()), (expected, Some(1)));
+    let report = std::fs::read_to_string(format!("{file}.refused.csv"))?;
+    assert!(report.contains("703,bad name,M_INVALID_USERNAME,"), "{report}");
+    let again = matrixon(&url, ADMIN_TOKEN, &command).await?;
+    assert_eq!(serde_json::from_slice::<Value>(&again.stdout)?["existing"], 701, "{again:?}");
+    env.nobody().login_as(&format!("{name}-p"), PASSWORD).await?;
+    let listed = done(&env, &["user", "list", &format!("{name}-"), "--json"]).await?;
+    assert_eq!(listed.lines().count(), 701);
+    Ok(())
+}
+
+async fn bad_requests_are_told_so(env: Shared) -> Result<()> {
+    let admin = machine(&env);
+    for (body, errcode) in [
+        (json!({ "usrname": "x" }), "M_BAD_JSON"),
+        (json!({ "username": 7 }), "M_BAD_JSON"),
+        (json!({ "username": "ü" }), "M_INVALID_USERNAME"),
+        (json!({ "username": unique("x"), "password": "" }), "M_WEAK_PASSWORD"),
+        (json!({ "username": unique("x"), "displayname": "x".repeat(300) }), "M_INVALID_PARAM"),
+    ] {
+        let reply = admin.request(Method::POST, &format!("{ADMIN}/users"), Some(&body)).await?;
+        expect_error(&reply, 400, errcode);
+    }
+    for query in ["page_size=many", "page_token=x", "page_token=%00", "prefix=%00", "admin=perhaps", "unknown=1"] {
+        let reply = admin.request(Method::GET, &format!("{ADMIN}/users?{query}"), None).await?;
+        assert_eq!(reply.status, 400, "{query}: {}", reply.text);
+    }
+    let garbage =
+        admin.request_raw(Method::POST, "/matrixon.admin.v1.Users/Get", "application/grpc", vec![0xff; 64]).await?;
+    assert_ne!(garbage.header("grpc-status"), "0", "{:?}", garbage.headers);
+    let unknown =
+        admin.request_raw(Method::POST, "/matrixon.admin.v1.Users/None", "application/grpc", vec![0; 5]).await?;
+    expect_error(&unknown, 404, "M_UNRECOGNIZED");
+    Ok(())
+}

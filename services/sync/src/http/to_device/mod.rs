@@ -1,0 +1,1 @@
+pub(super) mod send_event_to_device;
