@@ -151,7 +151,7 @@ async fn bad_ones_are_refused(env: Shared) -> Result<()> {
     let huge = json!({ "x": "x".repeat(66_000) });
     expect_error(&try_send(&alice, &next_txn_id(), &to_self(huge)).await?, 413, "M_TOO_LARGE");
     let path = "/_matrix/client/v3/sendToDevice/org.example.test/1";
-    expect_error(&alice.request(Method::PUT, path, Some(&json!({}))).await?, 400, "M_MISSING_PARAM");
+    expect_error(&alice.request(Method::PUT, path, Some(&json!({}))).await?, 400, "M_BAD_JSON");
     expect_error(&env.nobody().request(Method::PUT, path, Some(&json!({}))).await?, 401, "M_MISSING_TOKEN");
     assert_eq!(list(&alice.sync(&SyncQuery::default()).await?, "/to_device/events").len(), 0);
     Ok(())

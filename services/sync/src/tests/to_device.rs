@@ -257,26 +257,26 @@ async fn a_request_without_news_asks_sql_for_nothing() {
         let room = world.create_room(&user(1)).await;
         world.member(room, &user(0), &user(0), "join").await;
         let client = harness.session(0, &bob);
-        let queries = async |since: &str| {
-            let query = [("since", since), ("timeout", "30")];
+        let queries = async |since: &str, timeout: &str| {
+            let query = [("since", since), ("timeout", timeout)];
             let (response, stats) = matrixon_runtime::query_stats::scope(client.sync(&query)).await;
             (batch(&response), stats.queries)
         };
         let since = batch(&client.sync(&[]).await);
-        assert_eq!(queries(&since).await.1, 0, "idle");
+        assert_eq!(queries(&since, "30").await.1, 0, "idle");
         send(&harness, (0, &alice), "1", json!({&user(1): {"B": {"n": 1}}})).await.ok();
-        let (since, delivering) = queries(&since).await;
+        let (since, delivering) = queries(&since, "10000").await;
         assert_eq!(delivering, 1, "a message");
-        let (since, acknowledging) = queries(&since).await;
+        let (since, acknowledging) = queries(&since, "30").await;
         assert!((1..=3).contains(&acknowledging), "a transaction that deletes it");
-        assert_eq!(queries(&since).await.1, 0, "idle again");
+        assert_eq!(queries(&since, "30").await.1, 0, "idle again");
         // somebody else's messages, devices and keys are nobody's business
         send(&harness, (0, &alice), "2", json!({&user(0): {"A": {"n": 2}}})).await.ok();
         world.change_device(&user(2), "").await;
         world.set_keys(alice.number, 3, false).await;
         harness.session(0, &alice).sync(&[]).await;
-        let (since, _) = queries(&since).await;
-        assert_eq!(queries(&since).await.1, 0, "the others");
+        let (since, _) = queries(&since, "30").await;
+        assert_eq!(queries(&since, "30").await.1, 0, "the others");
         harness.shutdown.stop();
     })
     .await;
