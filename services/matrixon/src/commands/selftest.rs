@@ -112,7 +112,7 @@ async fn deliver(http: &Http, sender: &Session, receiver: &Session) -> Result<()
     let since = text(&first, "next_batch")?;
     let path = format!("{V3}/rooms/{}/send/m.room.message/{}", encode(&room_id), random::id(12));
     let message = json!({ "msgtype": "m.text", "body": "selftest" });
-    let send = async { anyhow::Ok(text(&http.put(&path, Some(&sender.token), &message).await?.ok()?, "event_id")?) };
+    let send = async { text(&http.put(&path, Some(&sender.token), &message).await?.ok()?, "event_id") };
     let (event_id, seen) = tokio::try_join!(send, receive(http, receiver, &room_id, since))?;
     ensure!(seen == [event_id.as_str()], "sent {event_id}, received {seen:?}");
     show(format_args!("ok sent and received {event_id}"));
