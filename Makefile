@@ -13,6 +13,9 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 MATRIXON_BIN ?= $(RELEASE)/matrixon
 CLUSTER_BIN := $(RELEASE)/matrixon-cluster
 
+# where .ci/install and the cluster's scripts put helm and kubeconform
+TOOLS := $(or $(MATRIXON_CACHE),$(HOME)/.cache/matrixon)/bin:/var/cache/matrixon-k8s/bin
+
 # make cluster: where it lives, processes of each role, further options, what to do to it
 DIR ?= /tmp/mx
 REPLICAS ?=
@@ -21,7 +24,7 @@ CMD ?= status
 # make soak: for how many seconds
 SOAK ?= 3600
 
-.PHONY: help run build test lint fmt bench soak cluster cluster-ctl cluster-down
+.PHONY: help run build test lint fmt bench soak cluster cluster-ctl cluster-down chart image k8s-up k8s-down k8s-test
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -42,6 +45,7 @@ lint: ## Formatting and clippy, warnings are errors
 test: ## All there is to check: lints, tests in both topologies, foreign clients (installs what is missing)
 	@.ci/install
 	$(MAKE) lint
+	$(MAKE) chart
 	$(CARGO) test --workspace --no-run
 	.ci/clients
 	$(CARGO) test --workspace
@@ -61,6 +65,23 @@ cluster-ctl: $(CLUSTER_BIN) ## DIR, CMD="status | kill ROLE INDEX | stop ROLE IN
 
 cluster-down: $(CLUSTER_BIN) ## End the cluster in DIR, whatever state it is in; its files stay
 	@$(CLUSTER_BIN) down --dir "$(DIR)"
+
+chart: ## Render and check the Helm chart and k8s/ with all sets of values, compose files, units, proxies
+	@PATH="$(TOOLS):$$PATH" charts/check
+	docker/check
+
+image: build ## The container image as IMAGE (localhost/matrixon:dev) in OUT (matrixon-image.tar); needs no Docker and no registry
+	@docker/image "$(MATRIXON_BIN)" "$(or $(IMAGE),localhost/matrixon:dev)" "$(or $(OUT),matrixon-image.tar)"
+
+k8s-up: build ## A Kubernetes cluster (K8S: its scripts) with the chart installed, every role twice: http://127.0.0.1:30008
+	@MATRIXON_BIN="$(MATRIXON_BIN)" k8s/up $(ARGS)
+
+k8s-down: ## End that cluster
+	@k8s/down
+
+k8s-test: k8s-up ## Restart, upgrade, scale, drain and kill it under load (CASES: some of install restart upgrade scale hpa drain kill)
+	@$(CARGO) build --release --package matrixon-loadtest
+	LOADTEST="$(RELEASE)/matrixon-loadtest" k8s/test/run $(CASES)
 
 $(CLUSTER_BIN):
 	@$(CARGO) build --release --package matrixon-testkit --bins

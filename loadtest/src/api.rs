@@ -58,6 +58,11 @@ impl User {
         Ok(Self { user_id: text(&answer, "user_id")?, client, txn: 0 })
     }
 
+    /// The same session with a connection of its own to the `index`-th gateway.
+    pub(crate) fn twin(&self, index: usize) -> Self {
+        Self { user_id: self.user_id.clone(), client: self.client.to_other(index), txn: self.txn }
+    }
+
     pub(crate) async fn register_many(target: &Target, count: usize) -> anyhow::Result<Vec<Self>> {
         let mut users = Vec::with_capacity(count);
         for index in 0..count {

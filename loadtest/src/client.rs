@@ -41,6 +41,11 @@ impl Client {
         &self.addresses[self.current]
     }
 
+    /// The same session on a new connection.
+    pub(crate) fn to_other(&self, index: usize) -> Self {
+        Self { authorization: self.authorization.clone(), ..Self::new(&self.addresses, index) }
+    }
+
     pub(crate) fn set_token(&mut self, token: &str) {
         self.authorization = Some(format!("Bearer {token}"));
     }

@@ -6,6 +6,7 @@ mod idle;
 mod keys;
 mod rooms;
 mod send;
+mod steady;
 mod sync;
 
 use clap::Subcommand;
@@ -34,6 +35,8 @@ pub(crate) enum Scenario {
     KeysClaim(keys::ClaimArgs),
     /// Long polls that nothing happens to, and sends beside them.
     Idle(idle::Args),
+    /// Clients that send and sync while somebody restarts, scales or kills servers: what failed, was lost, was doubled.
+    Steady(steady::Args),
 }
 
 impl Scenario {
@@ -49,6 +52,7 @@ impl Scenario {
             Self::KeysQuery(args) => keys::query(target, args).await,
             Self::KeysClaim(args) => keys::claim(target, args).await,
             Self::Idle(args) => idle::run(target, args).await,
+            Self::Steady(args) => steady::run(target, args).await,
         }
     }
 }

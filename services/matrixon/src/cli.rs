@@ -4,7 +4,7 @@ mod accounts;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use matrixon_runtime::role::Role;
 
 pub(crate) use self::accounts::{
@@ -61,6 +61,24 @@ pub(crate) enum Command {
     /// Print docs/reference/cli.md
     #[command(hide = true)]
     Reference,
+    /// Try a running homeserver as a client would: register, send, sync, look at its probes and metrics
+    Selftest(SelftestArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SelftestArgs {
+    /// The client API of the gateway, over plain HTTP
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8008")]
+    pub(crate) url: String,
+    /// An internal port whose probes and metrics are checked at every address of its name; repeatable
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) internal: Vec<String>,
+    /// Where only token holders may register: a token for two accounts [default: one made in the database]
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) registration_token: Option<String>,
+    /// How long the whole may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u64,
 }
 
 #[derive(Debug, Subcommand)]

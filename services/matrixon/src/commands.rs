@@ -5,11 +5,14 @@ mod audit;
 mod config;
 mod database;
 mod documents;
+mod patience;
 mod registration_token;
+mod selftest;
 mod serve;
 mod user;
 
 pub(crate) use admin::Failure;
+pub(crate) use patience::patiently;
 pub(crate) use serve::first_account_message;
 
 use std::{
@@ -46,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             documents::reference();
             Ok(())
         }
+        Command::Selftest(args) => selftest::run(path, args),
     }
 }
 

@@ -254,3 +254,23 @@ fn a_hang_up_reloads_and_a_second_signal_ends_at_once() {
     assert_eq!(code, Some(1));
     assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
 }
+
+#[test]
+fn the_selftest_tries_a_server_as_a_client_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let process = Process::start(directory.path(), "");
+    let url = format!("http://{}", process.client);
+    let output = run(directory.path(), &["selftest", "--url", &url, "--internal", &process.internal]);
+    let (said, complaint) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{said}{complaint}");
+    for step in ["ok registered", "ok sent and received", "are ready and export metrics", "ok logged out"] {
+        assert!(said.contains(step), "no `{step}` in {said}");
+    }
+    // a client port is no internal one, and nobody is at home at port 9
+    for wrong in [&["--url", &url, "--internal", &process.client][..], &["--url", "http://127.0.0.1:9"]] {
+        let output = run(directory.path(), &[&["selftest"], wrong].concat());
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{complaint}");
+        assert!(complaint.starts_with("matrixon: the selftest failed: "), "{complaint}");
+    }
+}

@@ -19,6 +19,8 @@ pub struct Config {
     pub acquire_timeout_ms: u64,
     /// Apply pending migrations when a process starts (always done for SQLite).
     pub migrate_on_start: bool,
+    /// How long a starting process waits for the database and for its schema before it gives up, in seconds. 0: not at all.
+    pub startup_wait_seconds: u64,
 }
 
 impl Default for Config {
@@ -29,6 +31,7 @@ impl Default for Config {
             max_connections: 16,
             acquire_timeout_ms: 3_000,
             migrate_on_start: false,
+            startup_wait_seconds: 0,
         }
     }
 }

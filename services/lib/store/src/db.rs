@@ -40,6 +40,11 @@ pub enum Tx {
     Sqlite(Transaction<'static, Sqlite>),
 }
 
+/// How many connections of a pool are open even when nothing happens.
+fn at_hand(max_connections: u32) -> u32 {
+    max_connections.div_ceil(2).min(4)
+}
+
 impl Db {
     /// Opens the pools. The database need not answer yet with PostgreSQL: a process starts and reports "not ready".
     pub async fn connect(config: &Config) -> Result<Self, StoreError> {
@@ -76,6 +81,7 @@ impl Db {
             .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
+            .min_connections(at_hand(config.max_connections))
             .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
             .idle_timeout(Duration::from_mins(5))
             // A busy connection is known to work; one that rested may have died with the server meanwhile.
@@ -117,6 +123,18 @@ impl Db {
             .map_err(|error| StoreError::Setup(format!("cannot open the database {}: {error}", config.url)))?;
         let read = pool(config.max_connections.clamp(2, 4)).connect_lazy_with(options.create_if_missing(false));
         Ok(Self::Sqlite { read, write })
+    }
+
+    /// Opens the connections that are to be at hand. A replica that takes over another's load with an empty pool would open them
+    /// all at that moment, while its requests wait.
+    pub async fn warm(&self) -> Result<(), StoreError> {
+        if let Self::Pg(pool) = self {
+            let mut held = Vec::new();
+            for _ in 0..at_hand(pool.options().get_max_connections()) {
+                held.push(pool.acquire().await?);
+            }
+        }
+        Ok(())
     }
 
     pub fn is_postgres(&self) -> bool {

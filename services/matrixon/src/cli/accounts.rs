@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 /// Where an administration command acts, and how it answers.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct AdminArgs {
     /// Act through the homeserver at this URL; without it on the database of the configuration
     #[arg(long, global = true, env = "MATRIXON_ADMIN_URL", value_name = "URL", help_heading = "Administration")]

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use matrixon_store::{Db, migrations, stats};
 
-use super::{block_on, connect, load_settings, show, without_password};
+use super::{block_on, connect, load_settings, patiently, show, without_password};
 use crate::{cli::DatabaseCommand, config::load_from, settings::Settings};
 
 pub(crate) fn run(path: Option<&Path>, command: &DatabaseCommand) -> Result<()> {
@@ -14,7 +14,10 @@ pub(crate) fn run(path: Option<&Path>, command: &DatabaseCommand) -> Result<()> 
         _ => load_settings(path)?,
     };
     block_on(async {
-        let db = connect(&settings.config.database).await?;
+        let config = &settings.config.database;
+        let patience = if matches!(command, DatabaseCommand::Migrate) { config.startup_wait_seconds } else { 0 };
+        let tell = |reason: &str| eprintln!("matrixon: waiting for the database: {reason}");
+        let db = patiently(patience, tell, || connect(config)).await?;
         match command {
             DatabaseCommand::Init => {
                 for (what, path) in &settings.created {

@@ -14,7 +14,6 @@ use ruma::{OwnedServerName, signatures::Ed25519KeyPair};
 
 use super::{database, late::Late};
 use crate::{
-    commands::connect_migrated,
     config::{Config, load_from},
     settings::Settings,
 };
@@ -41,7 +40,7 @@ impl Base {
         let config = &settings.config;
         let clock = Clock::system();
         let health = Health::new(shutdown.clone());
-        let db = if settings.needs_database() { Some(connect_migrated(&settings).await?) } else { None };
+        let db = if settings.needs_database() { Some(database::connect_patiently(&settings).await?) } else { None };
         if let Some(db) = &db {
             database::watch(db, &health, &settings.service_name(), &shutdown);
         }

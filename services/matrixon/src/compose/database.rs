@@ -2,11 +2,25 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
 use matrixon_runtime::{health::Health, metrics, shutdown::Shutdown};
 use matrixon_store::{Db, migrations, pool};
 
+use crate::{
+    commands::{connect_migrated, patiently},
+    settings::Settings,
+};
+
 /// How often the pool's gauges are written.
 const POOL_EVERY: Duration = Duration::from_secs(5);
+
+/// Connects, as patiently as `database.startup_wait_seconds` says.
+pub(crate) async fn connect_patiently(settings: &Settings) -> Result<Db> {
+    let tell = |error: &str| tracing::warn!(error, "waiting for the database");
+    let db = patiently(settings.config.database.startup_wait_seconds, tell, || connect_migrated(settings)).await?;
+    db.warm().await?;
+    Ok(db)
+}
 
 /// Readiness and gauges of the database.
 pub(crate) fn watch(db: &Db, health: &Health, service: &str, shutdown: &Shutdown) {

@@ -1,9 +1,13 @@
 //! The edge: the two public ports.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Result;
 use matrixon_gateway::{Deps, Service, build as build_gateway, tls::Tls};
 use matrixon_http::RouteInfo;
+use matrixon_rpc::Peers;
 use matrixon_runtime::{
+    role::Role,
     serve::{self, Accept, HttpService, ServeOptions},
     shutdown::Shutdown,
 };
@@ -35,6 +39,8 @@ pub(crate) async fn build(base: &Base) -> Result<Front> {
         set_rate_limits(config.gateway.rate_limits);
         Ok(())
     });
+    let (peers, met) = (base.peers.clone(), AtomicBool::new(false));
+    base.health.check("peers", move || meet(&peers, &met));
     let tls = Tls::load(&config.listen)?;
     if let Some(tls) = tls.clone() {
         base.on_reload("listen.tls_certificate", move |config| {
@@ -42,6 +48,19 @@ pub(crate) async fn build(base: &Base) -> Result<Front> {
         });
     }
     Ok(Front { service, tls })
+}
+
+/// A new gateway takes clients once it has found somebody for everything they need. Later an absent role is no reason to send
+/// clients away: they get an answer that says so.
+fn meet(peers: &Peers, met: &AtomicBool) -> Result<(), String> {
+    if !met.load(Ordering::Relaxed) {
+        if let Some(role) = [Role::Auth, Role::Room, Role::Sync].into_iter().find(|role| peers.ready(*role).is_empty())
+        {
+            return Err(format!("no replica of the {role} role yet"));
+        }
+        met.store(true, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 /// What the services registered, wherever they run.

@@ -1,0 +1,217 @@
+"""What every object must be, after the rules of kube-linter and Polaris and our own. Each rule: (name of the values, objects)."""
+import base64
+import re
+import tomllib
+
+from render import Fault, ci, name_of, pods, render
+
+# whom a role calls (the gateway its like: `matrixon admin`), and whether it has business outside: docs/architecture.md
+CALLS = {
+    "gateway": {"auth", "room", "sync", "media", "federation", "gateway"},
+    "sync": {"auth", "room"},
+    "media": {"auth", "room"},
+    "federation": {"auth", "room"},
+    "room": {"auth", "federation"},
+    "auth": set(),
+}
+OUTSIDE = {"federation", "media", "auth", "sync"}
+# Secrets and accounts that the value sets say exist already
+GIVEN = {"pg-app", "redis", "nats", "signing", "cluster", "registry", "chat", "ca", "mx-matrixon-tls", "default"}
+
+
+def component(one):
+    return one["metadata"]["labels"]["app.kubernetes.io/component"]
+
+
+def need(condition, values, one, what):
+    if not condition:
+        raise Fault(f"{values}: {name_of(one)}: {what}")
+
+
+def pods_are_restricted(values, objects):
+    for one, pod in pods(objects):
+        spec = pod["spec"]
+        context = spec["securityContext"]
+        need(context.get("runAsNonRoot") and context.get("runAsUser"), values, one, "may run as root")
+        need(context["seccompProfile"]["type"] == "RuntimeDefault", values, one, "no seccomp profile")
+        need(spec.get("enableServiceLinks") is False, values, one, "service links in the environment")
+        need(not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")), values, one, "shares a host namespace")
+        need(not any("hostPath" in volume for volume in spec.get("volumes", [])), values, one, "mounts the host")
+        for container in spec["containers"] + spec.get("initContainers", []):
+            own = container["securityContext"]
+            need(own["allowPrivilegeEscalation"] is False and own["readOnlyRootFilesystem"], values, one, "not restricted")
+            need(own["capabilities"]["drop"] == ["ALL"] and not own["capabilities"].get("add"), values, one, "has capabilities")
+            requests = container["resources"].get("requests", {})
+            need({"cpu", "memory"} <= set(requests), values, one, "no requests")
+            need("memory" in container["resources"].get("limits", {}), values, one, "no memory limit")
+            image = container["image"]
+            need(re.search(r"(@sha256:[0-9a-f]{64}|:[\w.-]+)$", image) and not image.endswith(":latest"), values, one, f"image {image}")
+
+
+def tokens_only_where_needed(values, objects):
+    watches = any(one["kind"] == "RoleBinding" for one in objects)
+    for one, pod in pods(objects):
+        expected = one["kind"] == "Deployment" and watches
+        need(pod["spec"]["automountServiceAccountToken"] is expected, values, one, "token mounted, or not, against the need")
+    for one in objects:
+        if one["kind"] == "Role":
+            expected = [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}]
+            need(one["rules"] == expected, values, one, "more rights than to watch EndpointSlices")
+        need(one["kind"] not in ("ClusterRole", "ClusterRoleBinding"), values, one, "rights in the whole cluster")
+
+
+def deployments_roll_and_probe(values, objects):
+    scaled = {one["spec"]["scaleTargetRef"]["name"] for one in objects if one["kind"] == "HorizontalPodAutoscaler"}
+    budgets = {one["metadata"]["name"] for one in objects if one["kind"] == "PodDisruptionBudget"}
+    deployments = [one for one in objects if one["kind"] == "Deployment"]
+    if {component(one) for one in deployments} != set(CALLS):
+        raise Fault(f"{values}: not a Deployment for each role")
+    for one in deployments:
+        name, spec = one["metadata"]["name"], one["spec"]
+        need(("replicas" in spec) != (name in scaled), values, one, "replicas beside a HorizontalPodAutoscaler, or neither")
+        fewest = spec.get("replicas", 2)
+        need((name in budgets) == (fewest > 1), values, one, f"{fewest} replicas and a PodDisruptionBudget, or none")
+        need(spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0, values, one, "a rollout takes pods away")
+        need(spec["minReadySeconds"] >= 10, values, one, "minReadySeconds")
+        selector, pod = spec["selector"]["matchLabels"], spec["template"]
+        need(selector.items() <= pod["metadata"]["labels"].items(), values, one, "does not select its pods")
+        need("app.kubernetes.io/version" not in selector and "helm.sh/chart" not in selector, values, one, "its selector changes at upgrades")
+        need("checksum/config" in pod["metadata"]["annotations"], values, one, "does not restart when its configuration changes")
+        need(pod["spec"].get("topologySpreadConstraints"), values, one, "is not spread")
+        container = pod["spec"]["containers"][0]
+        need({"startupProbe", "livenessProbe", "readinessProbe"} <= set(container), values, one, "lacks a probe")
+        need(container["livenessProbe"]["httpGet"]["path"] == "/livez", values, one, "its liveness depends on others")
+        config = configuration(objects)
+        least = config["shutdown"]["drain_delay_seconds"] + config["shutdown"]["finish_seconds"] + 5
+        need(pod["spec"]["terminationGracePeriodSeconds"] >= least, values, one, "is killed before its drain is over")
+
+
+def configuration(objects):
+    text = next(one for one in objects if one["kind"] == "ConfigMap" and "matrixon.toml" in one["data"])["data"]["matrixon.toml"]
+    return tomllib.loads(text)
+
+
+def references_lead_somewhere(values, objects):
+    made = {(one["kind"], one["metadata"]["name"]) for one in objects}
+    names = [name_of(one) for one in objects]
+    if len(names) != len(set(names)):
+        raise Fault(f"{values}: {sorted(name for name in names if names.count(name) > 1)} more than once")
+
+    def exists(one, kind, name):
+        need((kind, name) in made or name in GIVEN, values, one, f"refers to {kind} {name}, which nobody makes")
+
+    for one, pod in pods(objects):
+        spec = pod["spec"]
+        exists(one, "ServiceAccount", spec.get("serviceAccountName", "default"))
+        mounted = {mount["name"] for container in spec["containers"] for mount in container.get("volumeMounts", [])}
+        own = {volume["name"] for volume in spec.get("volumes", [])}
+        own |= {claim["metadata"]["name"] for claim in one["spec"].get("volumeClaimTemplates", [])}
+        need(mounted == own, values, one, f"volumes {sorted(mounted ^ own)} are declared or mounted only")
+        for volume in spec.get("volumes", []):
+            for source in [volume, *volume.get("projected", {}).get("sources", [])]:
+                if "secret" in source:
+                    exists(one, "Secret", source["secret"].get("secretName") or source["secret"]["name"])
+                    check_keys(values, one, objects, source["secret"])
+                if "configMap" in source:
+                    exists(one, "ConfigMap", source["configMap"]["name"])
+                if "persistentVolumeClaim" in source:
+                    exists(one, "PersistentVolumeClaim", source["persistentVolumeClaim"]["claimName"])
+    ports = {port["name"] for _, pod in pods(objects) for box in pod["spec"]["containers"] for port in box.get("ports", [])}
+    labels = [pod["metadata"]["labels"] for _, pod in pods(objects)]
+    for one in objects:
+        if one["kind"] == "Service":
+            need(any(one["spec"]["selector"].items() <= own.items() for own in labels), values, one, "selects no pod")
+            need({port["targetPort"] for port in one["spec"]["ports"]} <= ports, values, one, "leads to no port")
+
+
+def check_keys(values, one, objects, source):
+    name = source.get("secretName") or source["name"]
+    for secret in objects:
+        if secret["kind"] == "Secret" and secret["metadata"]["name"] == name:
+            keys = set(secret.get("data", {})) | set(secret.get("stringData", {}))
+            missing = {item["key"] for item in source["items"]} - keys
+            need(not missing, values, one, f"wants {missing} of the Secret {name}, which has {keys}")
+
+
+def configuration_finds_everything(values, objects):
+    config, services = configuration(objects), {one["metadata"]["name"] for one in objects if one["kind"] == "Service"}
+    for role, place in config["discovery"].get("dns", {}).items():
+        host = place.split(":")[0]
+        if host.split(".")[0] not in services or host.split(".")[1] != "chat":
+            raise Fault(f"{values}: the {role} role is looked for at {place}")
+    for section in ("bus", "cache"):
+        host = re.sub(r"^\w+://", "", config[section]["url"]).split(":")[0]
+        if "." not in host and host not in services and host not in ("redis", "nats"):
+            raise Fault(f"{values}: {section}.url is {config[section]['url']}")
+
+
+def network_follows_the_call_graph(values, objects):
+    policies = {one["metadata"]["name"]: one for one in objects if one["kind"] == "NetworkPolicy"}
+    if values == "gateway-api-values":
+        if policies:
+            raise Fault(f"{values}: network policies although they are off")
+        return
+    deny = [one for one in policies.values() if not one["spec"].get("ingress") and not one["spec"].get("egress") and len(one["spec"]["podSelector"]["matchLabels"]) == 2]
+    if len(deny) != 1:
+        raise Fault(f"{values}: not everything is denied by default")
+    for role, called in CALLS.items():
+        one = next(policy for policy in policies.values() if component(policy) == role)
+        callers = {caller for caller, calls in CALLS.items() if role in calls}
+        need(peers(one["spec"]["ingress"], "from", 8100) == callers, values, one, "lets others in than its callers")
+        need(peers(one["spec"]["egress"], "to", 8100) == called, values, one, "is let out to others than it calls")
+        blocks = [peer["ipBlock"] for rule in one["spec"]["egress"] if "ports" not in rule for peer in rule["to"] if "ipBlock" in peer]
+        need(bool(blocks) == (role in OUTSIDE), values, one, "reaches outside, or not, against its business")
+        need(all("10.0.0.0/8" in block["except"] or "fc00::/7" in block["except"] for block in blocks), values, one, "reaches private networks")
+    components = {component(one) for one, _ in pods(objects)}
+    lonely = components - {component(one) for one in policies.values()}
+    if lonely:
+        raise Fault(f"{values}: {lonely} have no network policy")
+
+
+def peers(directions, which, port):
+    found = set()
+    for rule in directions or []:
+        if any(one.get("port") == port for one in rule.get("ports", [])):
+            found |= {peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in rule[which]}
+    return found
+
+
+def labels_are_standard(values, objects):
+    for one in objects:
+        labels = one["metadata"].get("labels", {})
+        if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "mx-extra":
+            continue
+        for key in ("name", "instance", "component", "version", "managed-by", "part-of"):
+            need(f"app.kubernetes.io/{key}" in labels, values, one, f"no label {key}")
+        need(one["metadata"].get("namespace") == "chat", values, one, "no namespace")
+
+
+def the_signing_key_stays(values, objects):
+    for one in objects:
+        if one["kind"] == "Secret" and "signing.key" in one.get("data", {}):
+            need(one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep", values, one, "goes with the release")
+            key = base64.b64decode(one["data"]["signing.key"]).decode()
+            need(re.fullmatch(r"ed25519 a_\w+ [A-Za-z0-9+/]{43}", key), values, one, "is no signing key")
+
+
+def secrets_stay_secret():
+    """What is given as a value of a secret appears in Secrets only."""
+    text, objects = render(ci("gateway-api"))
+    outside = "\n".join(str(one) for one in objects if one["kind"] != "Secret")
+    if "canary" in outside:
+        raise Fault("a secret is outside of Secrets")
+    for word in ("canary-database", "canary-cache", "canary-bus"):
+        if word not in text:
+            raise Fault(f"{word} is nowhere")
+
+
+ALL = [
+    pods_are_restricted,
+    tokens_only_where_needed,
+    deployments_roll_and_probe,
+    references_lead_somewhere,
+    configuration_finds_everything,
+    network_follows_the_call_graph,
+    labels_are_standard,
+    the_signing_key_stays,
+]
