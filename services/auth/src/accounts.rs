@@ -7,4 +7,3 @@ pub(crate) mod guests;
 pub(crate) mod localpart;
 pub(crate) mod moderation;
 pub(crate) mod password;
-pub(crate) mod profile;

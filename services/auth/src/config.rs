@@ -34,6 +34,24 @@ pub struct Config {
     pub login_attempts: LoginAttempts,
     /// Password rules and the cost of their hashes.
     pub password: PasswordConfig,
+    /// Who sees profiles, and who hears of their changes.
+    pub profiles: ProfilesConfig,
+}
+
+/// Section `auth.profiles`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProfilesConfig {
+    /// A new name or avatar is written into the membership of every room that the user is in. Without it rooms show the
+    /// name under which somebody joined.
+    pub propagate: bool,
+    /// Profiles are shown to those only who are logged in.
+    pub require_authentication: bool,
+    /// Profiles are shown to those only who share a room with the user, or if the user is in a public room. Implies
+    /// `require_authentication`.
+    pub limit_to_shared_rooms: bool,
+    /// Fields that users may not change themselves, such as `displayname` where a company directory gives it.
+    pub disallowed_fields: Vec<String>,
 }
 
 /// Section `auth.password`: argon2id.
@@ -85,6 +103,18 @@ impl Default for Config {
             last_seen_seconds: 60,
             login_attempts: LoginAttempts::default(),
             password: PasswordConfig::default(),
+            profiles: ProfilesConfig::default(),
+        }
+    }
+}
+
+impl Default for ProfilesConfig {
+    fn default() -> Self {
+        Self {
+            propagate: true,
+            require_authentication: false,
+            limit_to_shared_rooms: false,
+            disallowed_fields: Vec::new(),
         }
     }
 }

@@ -42,6 +42,16 @@ pub enum AuthError {
     UnknownProfile,
     #[error("there is no such registration token")]
     UnknownRegistrationToken,
+    #[error("this field of the profile is not set")]
+    UnknownField,
+    #[error("the profile would have 64 KiB or more")]
+    ProfileTooLarge,
+    #[error("the name of a profile field has at most 255 bytes")]
+    KeyTooLarge,
+    #[error("a token is needed")]
+    MissingToken,
+    #[error("guests may not do this")]
+    Guest,
     #[error("no such user: {0}")]
     UnknownUser(String),
     #[error("{0}")]
@@ -94,6 +104,7 @@ impl From<AuthError> for MatrixError {
             AuthError::UnknownRendezvous
             | AuthError::UnknownDevice
             | AuthError::UnknownProfile
+            | AuthError::UnknownField
             | AuthError::UnknownRegistrationToken
             | AuthError::UnknownUser(_)
             | AuthError::NotFound(_) => Self::not_found(message),
@@ -102,6 +113,10 @@ impl From<AuthError> for MatrixError {
             AuthError::WrongRoomKeysVersion { current } => {
                 Self::new(StatusCode::FORBIDDEN, "M_WRONG_ROOM_KEYS_VERSION", message).with("current_version", current)
             }
+            AuthError::ProfileTooLarge => Self::new(StatusCode::BAD_REQUEST, "M_PROFILE_TOO_LARGE", message),
+            AuthError::KeyTooLarge => Self::new(StatusCode::BAD_REQUEST, "M_KEY_TOO_LARGE", message),
+            AuthError::MissingToken => Self::missing_token(),
+            AuthError::Guest => Self::guest_access_forbidden(message),
             AuthError::InvalidParam(_) => Self::invalid_param(message),
             AuthError::MissingParam(_) => Self::missing_param(message),
             AuthError::TooLarge(_) => Self::new(StatusCode::BAD_REQUEST, "M_TOO_LARGE", message),

@@ -7,9 +7,11 @@ mod backup;
 mod device;
 mod discovery;
 mod keys;
+mod openid;
 mod profile;
 mod rendezvous;
 mod session;
+mod thirdparty;
 
 use ::http::Method;
 use bytes::Bytes;
@@ -31,6 +33,7 @@ pub(crate) fn routes() -> Routes<Auth> {
         .merge(admin_routes())
         .merge(rendezvous_routes())
         .merge(administration::routes())
+    Routes::new(Role::Auth).merge(account_routes()).merge(session_routes()).merge(user_routes()).merge(profile_routes())
 }
 
 fn account_routes() -> Routes<Auth> {
@@ -86,11 +89,27 @@ fn user_routes() -> Routes<Auth> {
         .ruma(device::update_device::handler, any().guests())
         .ruma(device::delete_device::handler, any())
         .ruma(device::delete_devices::handler, any())
-        .ruma(profile::get_profile::handler, any())
-        .ruma(profile::get_display_name::handler, any())
-        .ruma(profile::set_display_name::handler, any().guests().unless_suspended())
-        .ruma(profile::get_avatar_url::handler, any())
-        .ruma(profile::set_avatar_url::handler, any().unless_suspended())
+        .ruma(openid::request_openid_token::handler, any())
+        .raw(Method::GET, openid::get_openid_userinfo::PATH, openid::get_openid_userinfo::handler, any())
+        .ruma(thirdparty::get_protocols::handler, any())
+        .ruma(thirdparty::get_protocol::handler, any())
+        .ruma(thirdparty::get_location_for_protocol::handler, any())
+        .ruma(thirdparty::get_location_for_room_alias::handler, any())
+        .ruma(thirdparty::get_user_for_protocol::handler, any())
+        .ruma(thirdparty::get_user_for_user_id::handler, any())
+}
+
+fn profile_routes() -> Routes<Auth> {
+    let any = RouteOptions::any;
+    let field = |routes: Routes<Auth>, path| {
+        routes
+            .raw(Method::GET, path, profile::get_profile_field::handler, any().guests())
+            // guests may give themselves a name, nothing else: the handler looks
+            .raw(Method::PUT, path, profile::set_profile_field::handler, any().guests().unless_suspended())
+            .raw(Method::DELETE, path, profile::delete_profile_field::handler, any().unless_suspended())
+    };
+    let routes = Routes::new(Role::Auth).ruma(profile::get_profile::handler, any().guests());
+    profile::FIELD_PATHS.into_iter().fold(routes, field)
 }
 
 /// An upload of as many keys as a device may have.

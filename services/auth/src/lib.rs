@@ -16,6 +16,7 @@ mod keys;
 mod metrics;
 mod outbox;
 mod rendezvous;
+mod profiles;
 mod rpc;
 mod sessions;
 mod state;

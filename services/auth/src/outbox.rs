@@ -10,7 +10,7 @@ use ruma::UserId;
 use crate::{
     sessions::revocations::Revocation,
     state::Auth,
-    store::{device_lists, key_counts, revocations, user_states},
+    store::{device_lists, key_counts, profiles, revocations},
 };
 
 /// A change of somebody's devices or keys.
@@ -31,8 +31,17 @@ pub(crate) struct Outbox {
     device_lists: Vec<DeviceListChange>,
     /// Interned numbers of devices.
     key_counts: Vec<i64>,
-    /// Users whose account has ended.
-    ended: Vec<String>,
+    profiles: Vec<ProfileChange>,
+}
+
+/// A change of somebody's profile, or of there being one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProfileChange {
+    pub user_id: String,
+    /// Empty: the account has ended.
+    pub field: String,
+    /// Shall the user's rooms hear of it?
+    pub propagate: bool,
 }
 
 impl From<Vec<Revocation>> for Outbox {
@@ -86,7 +95,17 @@ impl Outbox {
 
     /// The account is over.
     pub(crate) fn account_ended(&mut self, user_id: &UserId) {
-        self.ended.push(user_id.to_string());
+        self.profile_changed(user_id, "", true);
+    }
+
+    /// There is an account that was not there before, or not any more: the user directory learns of it.
+    pub(crate) fn account_made(&mut self, user_id: &UserId) {
+        self.profile_changed(user_id, "displayname", false);
+    }
+
+    /// A field of the profile is another one. `propagate`: the user's rooms shall hear of it.
+    pub(crate) fn profile_changed(&mut self, user_id: &UserId, field: &str, propagate: bool) {
+        self.profiles.push(ProfileChange { user_id: user_id.to_string(), field: field.to_owned(), propagate });
     }
 
     /// Other counts of one-time keys, or other unused fallback keys.
@@ -131,13 +150,11 @@ pub(crate) async fn append(tx: &mut Tx, outbox: &Outbox, now_ms: i64) -> Result<
             KeyCountItem { position, device: *device }.encode_to_vec()
         }));
     }
-    if !outbox.ended.is_empty() {
-        let first = tx.advance(Stream::PROFILES, outbox.ended.len()).await?;
-        for (position, user_id) in (first..).zip(&outbox.ended) {
-            user_states::append_ended(tx, position, user_id, now_ms).await?;
-        }
+    if !outbox.profiles.is_empty() {
+        let first = tx.advance(Stream::PROFILES, outbox.profiles.len()).await?;
+        profiles::insert_changes(tx, first, &outbox.profiles, now_ms).await?;
         // readers of this stream load what changed
-        let (stream, last) = (Stream::PROFILES.name().to_owned(), first + outbox.ended.len() as i64 - 1);
+        let (stream, last) = (Stream::PROFILES.name().to_owned(), first + outbox.profiles.len() as i64 - 1);
         bells.push(Bell { stream, first, last, items: Vec::new() });
     }
     Ok(Bells(bells))

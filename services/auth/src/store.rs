@@ -14,6 +14,8 @@ pub(crate) mod devices;
 pub(crate) mod key_counts;
 pub(crate) mod login_tokens;
 pub(crate) mod one_time_keys;
+pub(crate) mod openid_tokens;
+pub(crate) mod profiles;
 pub(crate) mod refresh_tokens;
 pub(crate) mod registration_tokens;
 pub(crate) mod rendezvous_sessions;

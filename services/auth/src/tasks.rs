@@ -8,9 +8,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
 use crate::{
     keys,
+    profiles::stream,
     sessions::revocations,
     state::Auth,
-    store::{login_tokens, rendezvous_sessions, spent_refresh_tokens},
+    store::{login_tokens, openid_tokens, rendezvous_sessions, spent_refresh_tokens},
 };
 
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -48,6 +49,8 @@ async fn prune_all(auth: &Auth) {
     let db = &auth.db;
     report("revocations", revocations::prune(auth).await);
     report("keys", keys::prune::prune(auth).await);
+    report("profile_changes", stream::prune(auth).await);
+    report("openid_tokens", openid_tokens::delete_expired(db, now_ms).await);
     report("login_tokens", batches(|limit| login_tokens::prune_login_tokens(db, now_ms, limit)).await);
     let cutoff_ms = now_ms - KEEP_SPENT_MS;
     report("spent_refresh_tokens", batches(|limit| spent_refresh_tokens::prune_spent(db, cutoff_ms, limit)).await);

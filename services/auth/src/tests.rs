@@ -7,6 +7,7 @@ mod devices;
 mod harness;
 mod keys;
 mod outage;
+mod profiles;
 mod registration;
 mod revocations;
 mod tokens;

@@ -18,7 +18,15 @@ const VERSIONS: [&str; 19] = [
 ];
 
 /// Unstable features that clients ask for, each only once it is there.
-const UNSTABLE_FEATURES: &[(&str, bool)] = &[("org.matrix.msc3814", true)];
+const UNSTABLE_FEATURES: &[(&str, bool)] = &[
+    ("org.matrix.msc3814", true),
+    // a change of the profile can be kept out of the rooms: `org.matrix.msc4069.propagate=false`
+    ("org.matrix.msc4069", true),
+    ("uk.half-shot.msc2666.query_mutual_rooms", true),
+    ("uk.half-shot.msc2666.query_mutual_rooms.stable", true),
+    ("uk.tcpip.msc4133", true),
+    ("uk.tcpip.msc4133.stable", true),
+];
 
 pub(crate) struct Documents {
     entries: Vec<Document>,

@@ -4,6 +4,7 @@
 
 mod aliases;
 pub mod config;
+mod consumers;
 mod create;
 mod departures;
 mod directory;
@@ -12,9 +13,13 @@ mod head;
 mod http;
 mod membership;
 mod metrics;
+mod mutual;
 mod power;
 mod profiles;
+mod propagation;
 mod read;
+mod reports;
+mod rpc;
 mod service;
 mod store;
 mod tasks;
@@ -47,9 +52,11 @@ pub struct Deps {
     pub shutdown: Shutdown,
 }
 
-/// The running service: its HTTP slice for the cluster listener.
+/// The running service: its HTTP slice and gRPC in one router for the cluster listener.
 pub struct Service {
     pub router: axum::Router,
+    /// Gives back what it holds when the process drains; await it last.
+    pub tasks: tokio::task::JoinHandle<()>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -82,4 +89,7 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
     tokio::spawn(departures::run(room.clone(), auth, shutdown.clone()));
     tasks::start(room.clone(), shutdown);
     Ok(Service { router: http::routes().into_router(room, verifier) })
+    let tasks = tasks::start(&room, &shutdown);
+    let router = http::routes().into_router(room.clone(), verifier).merge(rpc::router(room));
+    Ok(Service { router, tasks })
 }

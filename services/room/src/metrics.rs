@@ -20,3 +20,11 @@ pub(crate) static APPEND_CONFLICTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
         &["service"],
     )
 });
+
+pub(crate) static PROPAGATIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    metrics::counter(
+        "profile_propagations_total",
+        "Memberships looked at because of a new profile, by result.",
+        &["result"],
+    )
+});

@@ -23,6 +23,24 @@ pub struct Config {
     pub max_typing_ms: u64,
     /// Messages that wait for one device. When there are more, the oldest are dropped.
     pub to_device_inbox_limit: usize,
+    /// Who finds whom.
+    pub user_directory: UserDirectoryConfig,
+}
+
+/// Section `sync.user_directory`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UserDirectoryConfig {
+    /// Without it nobody finds anybody.
+    pub enabled: bool,
+    /// Everybody finds every account of this server, not only people of shared and of public rooms.
+    pub search_all_users: bool,
+}
+
+impl Default for UserDirectoryConfig {
+    fn default() -> Self {
+        Self { enabled: true, search_all_users: false }
+    }
 }
 
 impl Default for Config {
@@ -36,6 +54,7 @@ impl Default for Config {
             idle_user_seconds: 120,
             max_typing_ms: 120_000,
             to_device_inbox_limit: 20_000,
+            user_directory: UserDirectoryConfig::default(),
         }
     }
 }

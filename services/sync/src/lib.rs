@@ -10,6 +10,10 @@ mod append;
 pub mod config;
 mod device_lists;
 mod devices;
+mod consumers;
+mod device_lists;
+mod devices;
+mod directory;
 mod erased;
 mod error;
 mod filter;
@@ -97,6 +101,7 @@ pub fn build(config: &Config, deps: Deps) -> Service {
     tasks.spawn(strangers::run(live.clone(), strangers, shutdown.clone()));
     tasks.spawn(beat::run(live.clone(), bus.clone(), config.clone(), shutdown.clone()));
     tasks.spawn(janitor::run(janitor, shutdown.clone()));
+    consumers::start(&db, &bus, &shutdown, &mut tasks);
     let bellman = || Bellman { bus: bus.clone(), live: live.clone() };
     let (loaders, device_loaders) = state::loaders();
     let shared = Shared {

@@ -57,6 +57,7 @@ pub(crate) async fn create_account(
             Some(start_session(auth, &mut tx, &mut outbox, holder, device, meta).await?)
         }
     };
+    outbox.account_made(&user_id);
     outbox::commit(auth, tx, outbox).await?;
     Ok((user_id, session))
 }

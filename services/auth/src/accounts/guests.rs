@@ -55,6 +55,7 @@ pub(crate) async fn create_guest(
     };
     user_states::set_guest(&mut tx, account).await?;
     let session = start_session(auth, &mut tx, &mut outbox, (account, user_id.clone()), device, meta).await?;
+    outbox.account_made(&user_id);
     outbox::commit(auth, tx, outbox).await?;
     Ok((user_id, Some(session)))
 }

@@ -140,7 +140,10 @@ async fn apply(
             outbox.revoke(Revocation::user(user_id));
         }
         Change::Deactivate { erase } => outbox = end_account(tx, account, erase, now_ms).await?,
-        Change::Reactivate { hash } => administration::reactivate(tx, id, hash.as_deref()).await?,
+        Change::Reactivate { hash } => {
+            administration::reactivate(tx, id, hash.as_deref()).await?;
+            outbox.account_made(user_id);
+        }
         Change::Erase => outbox = end_account(tx, account, true, now_ms).await?,
         Change::Delete => {
             outbox = end_account(tx, account, true, now_ms).await?;

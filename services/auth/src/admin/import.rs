@@ -114,7 +114,11 @@ impl Batch {
             registration_tokens::delete_bootstrap_token(&mut tx).await?;
         }
         let entry = entry.with("created", made.len()).with("others", self.others());
-        if audit::commit(auth, tx, (caller, &entry), Outbox::default()).await? == Outcome::DoneBefore {
+        let mut outbox = Outbox::default();
+        for judged in self.rows.iter().filter(|row| row.outcome == CREATED).filter_map(|row| row.judged.as_ref().ok()) {
+            outbox.account_made(&judged.user_id);
+        }
+        if audit::commit(auth, tx, (caller, &entry), outbox).await? == Outcome::DoneBefore {
             // the attempt that was faster made exactly what this one found missing before it
             tracing::debug!("an import was sent twice at the same time");
         }

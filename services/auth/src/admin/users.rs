@@ -100,7 +100,9 @@ async fn insert(
     if request.admin {
         registration_tokens::delete_bootstrap_token(&mut tx).await?;
     }
-    audit::commit(auth, tx, record, Outbox::default()).await?;
+    let mut outbox = Outbox::default();
+    outbox.account_made(&user_id);
+    audit::commit(auth, tx, record, outbox).await?;
     Ok(user_id)
 }
 

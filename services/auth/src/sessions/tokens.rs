@@ -26,6 +26,11 @@ impl Token {
         Self::new("mxl_")
     }
 
+    /// Good for telling another service who one is, and nothing else.
+    pub(crate) fn new_openid() -> Self {
+        Self::new("mxo_")
+    }
+
     fn new(prefix: &str) -> Self {
         let text = random::token(prefix, RANDOM_CHARS);
         Self { sha256: hash_token(&text), text }

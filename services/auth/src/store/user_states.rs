@@ -63,6 +63,9 @@ pub(crate) async fn deactivate(tx: &mut Tx, id: i64, erase: bool) -> Result<(), 
         id,
         erase
     )?;
+    if erase {
+        exec!(tx.ex(), "delete from profile_fields where account = $1", id)?;
+    }
     Ok(())
 }
 
@@ -88,16 +91,4 @@ pub(crate) async fn upgrade_guest(
         request
     )?;
     Ok(row.map(|(id,)| id))
-}
-
-/// The row of stream `profiles` that says that an account has ended: one that names no field.
-pub(crate) async fn append_ended(tx: &mut Tx, position: i64, user_id: &str, now_ms: i64) -> Result<(), StoreError> {
-    exec!(
-        tx.ex(),
-        "insert into profile_changes (position, user_id, field, created_ts) values ($1, $2, '', $3)",
-        position,
-        user_id,
-        now_ms
-    )?;
-    Ok(())
 }

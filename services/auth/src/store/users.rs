@@ -112,13 +112,3 @@ pub(crate) async fn load_profiles(db: &Db, user_ids: &[String]) -> Result<Vec<Pr
         list.as_str()
     )
 }
-
-/// False: no such user.
-pub(crate) async fn update_displayname(db: &Db, user_id: &str, displayname: Option<&str>) -> Result<bool, StoreError> {
-    Ok(exec!(db.write(), "update users set displayname = $2 where user_id = $1", user_id, displayname)? > 0)
-}
-
-/// False: no such user.
-pub(crate) async fn update_avatar_url(db: &Db, user_id: &str, avatar_url: Option<&str>) -> Result<bool, StoreError> {
-    Ok(exec!(db.write(), "update users set avatar_url = $2 where user_id = $1", user_id, avatar_url)? > 0)
-}

@@ -135,12 +135,12 @@ pub(super) fn assertion_lifetime_ms(wait: Duration) -> i64 {
     LIFETIME_MS.max(wait.as_millis() as i64 + 5_000)
 }
 
-/// The path and the query without the access token.
+/// The path and the query; without the access token where it is one of the client API.
 fn target(uri: &Uri, shorter: bool) -> Result<Uri, MatrixError> {
     let path = uri.path();
     let path = if shorter { path.strip_suffix('/').unwrap_or(path) } else { path };
     let query = uri.query().unwrap_or_default();
-    let target = if query.contains("access_token=") {
+    let target = if path.starts_with("/_matrix/client/") && query.contains("access_token=") {
         let kept: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("access_token=")).collect();
         if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) }
     } else if query.is_empty() {

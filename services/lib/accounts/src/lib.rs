@@ -7,5 +7,6 @@ pub mod device_lists;
 pub mod devices;
 pub mod inbox;
 pub mod one_time_keys;
+pub mod profiles;
 pub mod standing;
 pub mod tokens;

@@ -91,6 +91,68 @@ pub async fn list_in_room(db: &Db, room: i64, membership: Membership) -> Result<
     )
 }
 
+/// Is there a room in which both are?
+pub async fn share_room(db: &Db, user_id: &str, other: &str) -> Result<bool, StoreError> {
+    let shared = list_mutual(db, user_id, other, Mutual { after: 0, limit: 1 }).await?;
+    Ok(!shared.is_empty())
+}
+
+/// A page of rooms: those whose number is greater than `after`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mutual {
+    pub after: i64,
+    pub limit: i64,
+}
+
+/// Rooms (number and id) in which both are, by number.
+pub async fn list_mutual(db: &Db, user_id: &str, other: &str, page: Mutual) -> Result<Vec<(i64, String)>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_all as (i64, String),
+        "select r.id, r.room_id from memberships m
+         join memberships o on o.room = m.room and o.user_id = $2 and o.membership = 'join'
+         join rooms r on r.id = m.room
+         where m.user_id = $1 and m.membership = 'join' and m.room > $3 order by m.room limit $4",
+        user_id,
+        other,
+        page.after,
+        page.limit
+    )
+}
+
+pub async fn count_mutual(db: &Db, user_id: &str, other: &str) -> Result<i64, StoreError> {
+    let (count,) = sql!(
+        db.read(),
+        fetch_one as (i64,),
+        "select count(*) from memberships m
+         join memberships o on o.room = m.room and o.user_id = $2 and o.membership = 'join'
+         where m.user_id = $1 and m.membership = 'join'",
+        user_id,
+        other
+    )?;
+    Ok(count)
+}
+
+/// Rooms (number and id) in which the user is, by number.
+pub async fn list_joined(db: &Db, user_id: &str, page: Mutual) -> Result<Vec<(i64, String)>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_all as (i64, String),
+        "select r.id, r.room_id from memberships m join rooms r on r.id = m.room
+         where m.user_id = $1 and m.membership = 'join' and m.room > $2 order by m.room limit $3",
+        user_id,
+        page.after,
+        page.limit
+    )
+}
+
+/// Has any room ever had to do with the user?
+pub async fn is_known(db: &Db, user_id: &str) -> Result<bool, StoreError> {
+    let row =
+        sql!(db.read(), fetch_optional as (i64,), "select room from memberships where user_id = $1 limit 1", user_id)?;
+    Ok(row.is_some())
+}
+
 /// (joined, invited)
 pub async fn count(db: &Db, room: i64) -> Result<(i64, i64), StoreError> {
     sql!(

@@ -62,9 +62,39 @@ pub fn can_see(position: i64, visibility: HistoryVisibility, memberships: &[(i64
     }
 }
 
+/// May anybody join, or does the world read the history? From the JSON of the state events `m.room.join_rules` and
+/// `m.room.history_visibility`.
+pub fn is_public(join_rules: Option<&str>, history_visibility: Option<&str>) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Event {
+        content: Content,
+    }
+    #[derive(serde::Deserialize)]
+    struct Content {
+        join_rule: Option<String>,
+        history_visibility: Option<String>,
+    }
+    let content =
+        |json: Option<&str>| json.and_then(|json| serde_json::from_str::<Event>(json).ok()).map(|event| event.content);
+    content(join_rules).and_then(|content| content.join_rule).as_deref() == Some("public")
+        || content(history_visibility).and_then(|content| content.history_visibility).as_deref()
+            == Some("world_readable")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{HistoryVisibility::*, Membership::*, can_see};
+    use super::{HistoryVisibility::*, Membership::*, can_see, is_public};
+
+    #[test]
+    fn a_room_is_public_by_either_rule() {
+        let rules = |rule: &str| format!(r#"{{"type":"m.room.join_rules","content":{{"join_rule":{rule}}}}}"#);
+        let history = |word: &str| format!(r#"{{"content":{{"history_visibility":"{word}"}}}}"#);
+        assert!(is_public(Some(&rules("\"public\"")), None));
+        assert!(is_public(Some(&rules("\"invite\"")), Some(&history("world_readable"))));
+        assert!(!is_public(Some(&rules("\"knock\"")), Some(&history("shared"))));
+        assert!(!is_public(Some(&rules("7")), Some("{}")));
+        assert!(!is_public(None, None));
+    }
 
     #[test]
     fn follows_the_table_of_the_specification() {

@@ -14,6 +14,7 @@ mod crypto;
 mod deactivation;
 mod dehydrated;
 mod device_lists;
+mod directory;
 mod env;
 mod ephemeral;
 mod gateway;
@@ -23,6 +24,8 @@ mod limits;
 mod malformed;
 mod membership;
 mod messages;
+mod people;
+mod profiles;
 mod rendezvous;
 mod rooms;
 mod sessions;
@@ -55,6 +58,9 @@ fn list_tests() -> Vec<Test<Env>> {
         deactivation::all(),
         rendezvous::all(),
         administration::all(),
+        directory::all(),
+        people::all(),
+        profiles::all(),
         rooms::all(),
         timeline::all(),
         transactions::all(),

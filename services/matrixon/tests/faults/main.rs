@@ -6,6 +6,7 @@
 mod cases;
 mod load;
 mod network;
+mod profiles;
 mod to_device;
 mod verdict;
 

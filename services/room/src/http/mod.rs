@@ -7,6 +7,7 @@ mod knock;
 mod membership;
 mod message;
 mod redact;
+mod reporting;
 mod room;
 mod state;
 
@@ -21,7 +22,7 @@ const EVENT_BODY: usize = 128 * 1024;
 const CREATE_ROOM_BODY: usize = 1024 * 1024;
 
 pub(crate) fn routes() -> Routes<Room> {
-    writing().merge(memberships()).merge(reading()).merge(directories())
+    writing().merge(memberships()).merge(reading()).merge(directories()).merge(reporting())
 }
 
 /// A path parameter that names a room by id or alias.
@@ -74,6 +75,8 @@ fn memberships() -> Routes<Room> {
 fn reading() -> Routes<Room> {
     Routes::new(Role::Room)
         .ruma(membership::joined_rooms::handler, RouteOptions::user())
+        .ruma(membership::get_mutual_rooms::handler, RouteOptions::user())
+        .ruma(membership::get_mutual_rooms::unstable_handler, RouteOptions::user())
         .ruma(membership::joined_members::handler, RouteOptions::room())
         .ruma(membership::get_member_events::handler, RouteOptions::room().guests())
         .ruma(message::get_message_events::handler, RouteOptions::room().guests())
@@ -90,6 +93,13 @@ fn reading() -> Routes<Room> {
                 .alias("/_matrix/client/v3/rooms/{room_id}/state/{event_type}")
                 .alias("/_matrix/client/v3/rooms/{room_id}/state/{event_type}/"),
         )
+}
+
+fn reporting() -> Routes<Room> {
+    Routes::new(Role::Room)
+        .ruma(reporting::report_room::handler, RouteOptions::room())
+        .ruma(reporting::report_content::handler, RouteOptions::room())
+        .ruma(reporting::report_user::handler, RouteOptions::any())
 }
 
 fn directories() -> Routes<Room> {

@@ -9,6 +9,8 @@ pub(crate) mod heads;
 mod insert;
 pub(crate) mod memberships;
 mod place;
+pub(crate) mod propagations;
+pub(crate) mod reports;
 pub(crate) mod requests;
 pub(crate) mod snapshots;
 mod state;

@@ -9,6 +9,7 @@ mod receipt;
 mod sync;
 mod to_device;
 mod typing;
+mod user_directory;
 
 use ::http::Method;
 use matrixon_http::{LimitClass, RouteOptions, Routes, UserAuth};
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> Routes<Sync> {
         .ruma(receipt::set_read_marker::handler, RouteOptions::user())
         .ruma(presence::get_presence::handler, read())
         .ruma(presence::set_presence::handler, RouteOptions::user())
+        .ruma(user_directory::search_users::handler, RouteOptions::user())
         .ruma(push::get_pushrules_all::handler, read())
         .ruma(push::get_pushrules_global_scope::handler, read())
         .ruma(keys::get_key_changes::handler, read())

@@ -2,6 +2,7 @@
 //! The room service is played by [`world::World`], which writes its tables as that service does.
 
 mod device_lists;
+mod directory;
 mod endpoints;
 mod exactly_once;
 mod harness;

@@ -19,8 +19,11 @@
 //!   go out in one transaction. An idle replica commits a single append at once.
 //! - [`Follower`]: a reader's position, fed by bells from the bus (fast, lossy) and heads from SQL (slow, true);
 //!   it says what can be delivered and which ranges must be loaded.
+//!
+//! Work that must be done once for every position, whatever dies meanwhile, is a durable [`consumer`].
 
 mod appender;
+pub mod consumer;
 mod follower;
 
 use std::fmt;

@@ -17,5 +17,5 @@ pub(crate) async fn build(base: &Base) -> Result<Built> {
         shutdown: base.shutdown.clone(),
     };
     let service = build_room(&base.settings.config.room, deps).await?;
-    Ok(Built { router: service.router, tasks: Vec::new() })
+    Ok(Built { router: service.router, tasks: vec![service.tasks] })
 }

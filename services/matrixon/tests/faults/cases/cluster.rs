@@ -11,12 +11,13 @@ use matrixon_testkit::{Cluster, tests};
 use crate::{
     load::Load,
     network::Network,
+    profiles::Popular,
     to_device,
     verdict::{Allowed, check},
 };
 
 tests![Network: killed_services_are_not_missed, killed_gateways_lose_only_their_connections, a_wiped_cache_is_not_missed,
-    a_wiped_bus_is_not_missed, the_database_may_restart, a_rolling_restart_fails_nothing, random_kills, to_device_messages_survive_kills, gateways_may_know_different_peers];
+    a_wiped_bus_is_not_missed, the_database_may_restart, a_rolling_restart_fails_nothing, a_profile_change_survives_kills, random_kills, to_device_messages_survive_kills, gateways_may_know_different_peers];
 
 /// How long something is away, or left alone afterwards.
 const AWAY: Duration = Duration::from_millis(1_500);
@@ -95,6 +96,23 @@ async fn a_rolling_restart_fails_nothing(network: Arc<Network>) -> Result<()> {
     }
     tokio::time::sleep(AWAY).await;
     check(load, Allowed::Nothing, SLOWEST).await
+}
+
+/// Both room processes die, one after the other, while a new name is on its way into many rooms; then it changes again.
+async fn a_profile_change_survives_kills(network: Arc<Network>) -> Result<()> {
+    let popular = Popular::new(&network.client).await?;
+    popular.rename("First").await?;
+    for index in 0..2 {
+        network.act(move |cluster| cluster.kill("room", index)).await?;
+        network.act(move |cluster| cluster.start("room", index)).await?;
+    }
+    popular.expect_everywhere("First").await?;
+    popular.rename("Second").await?;
+    network.act(|cluster| cluster.kill("auth", 0)).await?;
+    network.act(|cluster| cluster.kill("room", 1)).await?;
+    popular.expect_everywhere("Second").await?;
+    network.act(|cluster| cluster.start("auth", 0)).await?;
+    network.act(|cluster| cluster.start("room", 1)).await
 }
 
 /// A random process every three seconds, started again at once. `make soak` does it for an hour.

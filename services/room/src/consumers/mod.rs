@@ -1,0 +1,3 @@
+//! What this service does about other services' streams.
+
+pub(crate) mod profiles;
