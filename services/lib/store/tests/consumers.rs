@@ -31,7 +31,7 @@ const TIMING: Timing = Timing { lease: Duration::from_millis(900), poll: Duratio
 const ITEMS: i64 = 600;
 /// Batches after which a child is killed.
 const KILL_AFTER: [usize; 4] = [3, 9, 5, 14];
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Copies the stream into `consumed`, in the transaction of the cursor.
 struct Copy {

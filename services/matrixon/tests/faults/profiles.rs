@@ -8,7 +8,7 @@ use serde_json::json;
 
 /// Takes some time to work through: 25 rooms are a step.
 const ROOMS: usize = 120;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Somebody in many rooms.
 pub(crate) struct Popular {

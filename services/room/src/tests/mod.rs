@@ -6,6 +6,7 @@ mod concurrency;
 mod create;
 mod harness;
 mod membership;
+mod people;
 mod read;
 mod send;
 mod snapshots;

@@ -24,5 +24,5 @@ pub(crate) async fn handler(
     let token = Token::new_openid();
     let expires_ts = auth.clock.now_ms() + LIFETIME.as_millis() as i64;
     openid_tokens::insert_token(&auth.db, &token.sha256, req.user_id.as_str(), expires_ts).await?;
-    Ok(v3::Response::new(token.text, LIFETIME, TokenType::Bearer, auth.server_name.clone()))
+    Ok(v3::Response::new(token.text, TokenType::Bearer, auth.server_name.clone(), LIFETIME))
 }
