@@ -33,7 +33,7 @@ pub(crate) fn routes() -> Routes<Auth> {
         .merge(admin_routes())
         .merge(rendezvous_routes())
         .merge(administration::routes())
-    Routes::new(Role::Auth).merge(account_routes()).merge(session_routes()).merge(user_routes()).merge(profile_routes())
+        .merge(profile_routes())
 }
 
 fn account_routes() -> Routes<Auth> {

@@ -89,21 +89,31 @@ pub(crate) async fn load_candidates(
 /// How far back one looks for what a consumer has not come to: it may have years of history before it.
 const MAX_RECENT_POSITIONS: i64 = 20_000;
 
-/// Rooms whose join rules or history visibility changed after a consumer's cursor, the newest first.
+/// Rooms whose join rules or history visibility changed after a consumer's cursor, of the newest such events.
 pub(crate) async fn list_recent_rooms(db: &Db, consumer: &str, limit: i64) -> Result<Vec<i64>, StoreError> {
+    let (passed, head) = sql!(
+        db.read(),
+        fetch_one as (i64, i64),
+        "select (select coalesce(min(position), 0) from stream_cursors where consumer = $1),
+                (select position from stream_positions where stream = 'events')",
+        consumer
+    )?;
+    if passed >= head {
+        return Ok(Vec::new());
+    }
     let rows = sql!(
         db.read(),
         fetch_all as (i64,),
-        "select e.room from events e
-         where e.position > (select coalesce(min(c.position), 0) from stream_cursors c where c.consumer = $1)
-           and e.position > (select position from stream_positions where stream = 'events') - $3
-           and e.event_type in ('m.room.join_rules', 'm.room.history_visibility') and e.state_key = ''
-         group by e.room order by max(e.position) desc limit $2",
-        consumer,
-        limit,
-        MAX_RECENT_POSITIONS
+        "select room from events where position > $1
+         and event_type in ('m.room.join_rules', 'm.room.history_visibility') and state_key = ''
+         order by position desc limit $2",
+        passed.max(head - MAX_RECENT_POSITIONS),
+        limit
     )?;
-    Ok(rows.into_iter().map(|row| row.0).collect())
+    let mut rooms: Vec<i64> = rows.into_iter().map(|row| row.0).collect();
+    rooms.sort_unstable();
+    rooms.dedup();
+    Ok(rooms)
 }
 
 /// A state event of which the directory takes note.
@@ -118,14 +128,15 @@ pub(crate) struct StateRow {
 
 from_row!(StateRow { room, event_type, state_key, membership, json });
 
-/// Memberships, join rules and history visibilities of positions `after + 1 ..= upto`.
+/// Memberships, join rules and history visibilities of positions `after + 1 ..= upto`, at most a thousand.
 pub(crate) async fn list_state(db: &Db, after: i64, upto: i64) -> Result<Vec<StateRow>, StoreError> {
     sql!(
         db.read(),
         fetch_all as StateRow,
         "select room, event_type, state_key, membership, json from events
          where position > $1 and position <= $2 and status = 0 and state_key is not null
-           and event_type in ('m.room.member', 'm.room.join_rules', 'm.room.history_visibility') order by position",
+           and event_type in ('m.room.member', 'm.room.join_rules', 'm.room.history_visibility')
+         order by position limit 1000",
         after,
         upto
     )

@@ -8,11 +8,13 @@ use matrixon_testkit::tests;
 use crate::{
     load::Load,
     network::Network,
+    profiles::Popular,
     to_device,
     verdict::{Allowed, check},
 };
 
-tests![Network: a_killed_process_has_lost_nothing, a_stopped_process_has_lost_nothing, to_device_messages_survive_kills];
+tests![Network: a_killed_process_has_lost_nothing, a_stopped_process_has_lost_nothing, to_device_messages_survive_kills,
+    a_profile_change_survives_a_kill];
 
 async fn a_killed_process_has_lost_nothing(network: Arc<Network>) -> Result<()> {
     let load = Load::start(&network).await?;
@@ -42,4 +44,13 @@ async fn to_device_messages_survive_kills(network: Arc<Network>) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The process dies while a new name is on its way into many rooms.
+async fn a_profile_change_survives_a_kill(network: Arc<Network>) -> Result<()> {
+    let popular = Popular::new(&network.client).await?;
+    popular.rename("First").await?;
+    network.act(|cluster| cluster.kill("all", 0)).await?;
+    network.act(|cluster| cluster.start("all", 0)).await?;
+    popular.expect_everywhere("First").await
 }
