@@ -1,19 +1,19 @@
 //! Rooms that two users share. <https://spec.matrix.org/v1.19/client-server-api/#mutual-rooms>
 
-use matrixon_rooms::members::{self, Mutual};
+use matrixon_rooms::{members, rooms};
 use ruma::UserId;
 
 use crate::{error::RoomError, service::Room};
 
 /// Rooms of one answer.
-const PAGE: i64 = 100;
+const PAGE: usize = 100;
 /// Before the number of the last room of a page.
 const TOKEN: &str = "mr1_";
 
 pub(crate) struct MutualRooms {
     pub(crate) joined: Vec<String>,
     /// Of all of them, not of this page.
-    pub(crate) count: i64,
+    pub(crate) count: usize,
     pub(crate) next_batch: Option<String>,
 }
 
@@ -28,17 +28,14 @@ pub(crate) async fn mutual_rooms(
         return Err(RoomError::InvalidParam("`user_id` must be somebody else".to_owned()));
     }
     let after = from.map(parse_token).transpose()?.unwrap_or(0);
-    let page = Mutual { after, limit: PAGE + 1 };
-    let mut rooms = members::list_mutual(&room.db, requester.as_str(), other.as_str(), page).await?;
-    let has_more = rooms.len() as i64 > PAGE;
-    rooms.truncate(PAGE as usize);
-    let count = if has_more || from.is_some() {
-        members::count_mutual(&room.db, requester.as_str(), other.as_str()).await?
-    } else {
-        rooms.len() as i64
-    };
-    let next_batch = rooms.last().filter(|_| has_more).map(|(number, _)| format!("{TOKEN}{number}"));
-    Ok(MutualRooms { joined: rooms.into_iter().map(|(_, room_id)| room_id).collect(), count, next_batch })
+    let all = members::list_mutual(&room.db, requester.as_str(), other.as_str()).await?;
+    let first = all.partition_point(|number| *number <= after);
+    let page: Vec<i64> = all[first..].iter().copied().take(PAGE).collect();
+    let has_more = all.len() - first > PAGE;
+    let next_batch = page.last().filter(|_| has_more).map(|number| format!("{TOKEN}{number}"));
+    let mut rows = rooms::load_rooms(&room.db, &page).await?;
+    rows.sort_unstable_by_key(|row| row.id);
+    Ok(MutualRooms { joined: rows.into_iter().map(|row| row.room_id).collect(), count: all.len(), next_batch })
 }
 
 fn parse_token(token: &str) -> Result<i64, RoomError> {

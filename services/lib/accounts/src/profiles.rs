@@ -41,7 +41,7 @@ pub async fn load(db: &Db, user_ids: &[&str]) -> Result<Vec<ProfileRow>, StoreEr
     sql!(
         db.read(), fetch_all as ProfileRow,
         pg: "select user_id, displayname, avatar_url from users
-             where user_id in (select json_array_elements_text($1::json)) and not deactivated",
+             where user_id = any(array(select json_array_elements_text($1::json))) and not deactivated",
         lite: "select user_id, displayname, avatar_url from users
                where user_id in (select value from json_each($1)) and not deactivated",
         serde_json::json!(user_ids).to_string()
@@ -67,7 +67,7 @@ pub async fn exists(db: &Db, user_id: &str) -> Result<bool, StoreError> {
 pub async fn list_hidden(db: &Db, user_ids: &[&str]) -> Result<Vec<String>, StoreError> {
     let rows = sql!(
         db.read(), fetch_all as (String,),
-        pg: "select user_id from users where user_id in (select json_array_elements_text($1::json))
+        pg: "select user_id from users where user_id = any(array(select json_array_elements_text($1::json)))
              and (deactivated or locked or suspended)",
         lite: "select user_id from users where user_id in (select value from json_each($1))
                and (deactivated or locked or suspended)",

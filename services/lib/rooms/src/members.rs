@@ -1,6 +1,10 @@
 //! Who is in which room.
 
+use std::collections::HashSet;
+
 use matrixon_store::{Db, StoreError, from_row, sql};
+
+use crate::rooms::json_list;
 
 /// <https://spec.matrix.org/v1.19/client-server-api/#room-membership>
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,48 +97,43 @@ pub async fn list_in_room(db: &Db, room: i64, membership: Membership) -> Result<
 
 /// Is there a room in which both are?
 pub async fn share_room(db: &Db, user_id: &str, other: &str) -> Result<bool, StoreError> {
-    let shared = list_mutual(db, user_id, other, Mutual { after: 0, limit: 1 }).await?;
-    Ok(!shared.is_empty())
+    Ok(!list_mutual(db, user_id, other).await?.is_empty())
+}
+
+/// Numbers of the rooms in which both are, ascending.
+pub async fn list_mutual(db: &Db, user_id: &str, other: &str) -> Result<Vec<i64>, StoreError> {
+    let rows = list_joined_by(db, &[user_id, other]).await?;
+    let theirs: HashSet<i64> = rows.iter().filter(|row| row.0 == other).map(|row| row.1).collect();
+    let mut mutual: Vec<i64> =
+        rows.iter().filter(|row| row.0 == user_id && theirs.contains(&row.1)).map(|row| row.1).collect();
+    mutual.sort_unstable();
+    Ok(mutual)
+}
+
+/// `(user, number of a room in which they are)`, in no particular order.
+///
+/// Written so that only the index by user serves: whatever the planner thinks of the tables' sizes, the rows are
+/// found by user, never by walking through all members of a room.
+pub async fn list_joined_by(db: &Db, user_ids: &[&str]) -> Result<Vec<(String, i64)>, StoreError> {
+    sql!(
+        db.read(), fetch_all as (String, i64),
+        pg: "select user_id, room from memberships
+             where user_id = any(array(select json_array_elements_text($1::json))) and membership || '' = 'join'",
+        lite: "select user_id, room from memberships
+               where user_id in (select value from json_each($1)) and membership || '' = 'join'",
+        json_list(user_ids)
+    )
 }
 
 /// A page of rooms: those whose number is greater than `after`.
 #[derive(Clone, Copy, Debug)]
-pub struct Mutual {
+pub struct Page {
     pub after: i64,
     pub limit: i64,
 }
 
-/// Rooms (number and id) in which both are, by number.
-pub async fn list_mutual(db: &Db, user_id: &str, other: &str, page: Mutual) -> Result<Vec<(i64, String)>, StoreError> {
-    sql!(
-        db.read(),
-        fetch_all as (i64, String),
-        "select r.id, r.room_id from memberships m
-         join memberships o on o.room = m.room and o.user_id = $2 and o.membership = 'join'
-         join rooms r on r.id = m.room
-         where m.user_id = $1 and m.membership = 'join' and m.room > $3 order by m.room limit $4",
-        user_id,
-        other,
-        page.after,
-        page.limit
-    )
-}
-
-pub async fn count_mutual(db: &Db, user_id: &str, other: &str) -> Result<i64, StoreError> {
-    let (count,) = sql!(
-        db.read(),
-        fetch_one as (i64,),
-        "select count(*) from memberships m
-         join memberships o on o.room = m.room and o.user_id = $2 and o.membership = 'join'
-         where m.user_id = $1 and m.membership = 'join'",
-        user_id,
-        other
-    )?;
-    Ok(count)
-}
-
 /// Rooms (number and id) in which the user is, by number.
-pub async fn list_joined(db: &Db, user_id: &str, page: Mutual) -> Result<Vec<(i64, String)>, StoreError> {
+pub async fn list_joined(db: &Db, user_id: &str, page: Page) -> Result<Vec<(i64, String)>, StoreError> {
     sql!(
         db.read(),
         fetch_all as (i64, String),

@@ -11,7 +11,7 @@ mod member;
 use std::{sync::Arc, time::Duration};
 
 use matrixon_accounts::profiles;
-use matrixon_rooms::members::{self, Mutual};
+use matrixon_rooms::members::{self, Page};
 use matrixon_runtime::{random, shutdown::Shutdown};
 use ruma::{RoomId, UserId};
 use tokio::sync::Notify;
@@ -83,7 +83,7 @@ async fn serve(room: &Room, turn: &mut Propagation) -> Result<bool, RoomError> {
     let Ok(user_id) = UserId::parse(turn.user_id.as_str()) else { return Ok(true) };
     // A deactivated account's rooms keep what they have.
     let Some(profile) = profiles::find(&room.db, user_id.as_str()).await? else { return Ok(true) };
-    let page = Mutual { after: turn.next_room, limit: ROOMS };
+    let page = Page { after: turn.next_room, limit: ROOMS };
     let rooms = members::list_joined(&room.db, user_id.as_str(), page).await?;
     let is_last = (rooms.len() as i64) < ROOMS;
     for (number, room_id) in rooms {

@@ -1,9 +1,9 @@
 //! Looking somebody up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use matrixon_accounts::profiles;
-use matrixon_rooms::rooms;
+use matrixon_rooms::{members, rooms};
 use ruma::UserId;
 
 use super::index::{Names, Term};
@@ -11,7 +11,7 @@ use crate::{
     consumers::rooms as room_consumer,
     error::SyncError,
     state::Shared,
-    store::directory::{self, Candidate, Page},
+    store::directory::{self, DirectoryUser, Page},
 };
 
 /// Results at most, whatever the client asks for.
@@ -25,15 +25,17 @@ const SURPLUS: usize = 4;
 const MAX_RECENT: i64 = 200;
 
 pub(crate) struct Found {
-    pub(crate) users: Vec<Candidate>,
+    pub(crate) users: Vec<DirectoryUser>,
     /// There are more.
     pub(crate) limited: bool,
 }
 
 struct Hit {
     rank: u8,
+    /// In a room of the requester.
+    is_shared: bool,
     names: Names,
-    user: Candidate,
+    user: DirectoryUser,
 }
 
 /// Users whom the requester may find, the best fit first, in the same order every time.
@@ -47,7 +49,8 @@ pub(crate) async fn search(shared: &Shared, requester: &UserId, text: &str, limi
     let mut search = Search {
         shared,
         requester,
-        recent: recent_rooms(shared).await?,
+        own: members::list_joined_by(&shared.db, &[requester.as_str()]).await?.into_iter().map(|row| row.1).collect(),
+        public: recent_rooms(shared).await?,
         term,
         seen: HashSet::new(),
         hits: Vec::new(),
@@ -71,23 +74,25 @@ pub(crate) async fn search(shared: &Shared, requester: &UserId, text: &str, limi
 /// Rank, acquaintances first, profiles first, then by name.
 fn key(hit: &Hit) -> (u8, bool, bool, &str, &str) {
     let is_bare = hit.user.displayname.is_none() && hit.user.avatar_url.is_none();
-    (hit.rank, !hit.user.is_shared, is_bare, &hit.names.name, &hit.user.user_id)
+    (hit.rank, !hit.is_shared, is_bare, &hit.names.name, &hit.user.user_id)
 }
 
-/// Rooms that the directory's consumer has not come to yet, as they are now: `(public, private)`.
-async fn recent_rooms(shared: &Shared) -> Result<(Vec<i64>, Vec<i64>), SyncError> {
-    let mut open = (Vec::new(), Vec::new());
+/// Rooms that the directory's consumer has not come to yet, as they are now.
+async fn recent_rooms(shared: &Shared) -> Result<HashMap<i64, bool>, SyncError> {
+    let mut recent = HashMap::new();
     for room in directory::list_recent_rooms(&shared.db, room_consumer::NAME, MAX_RECENT).await? {
-        let list = if rooms::is_public(&shared.db, room).await? { &mut open.0 } else { &mut open.1 };
-        list.push(room);
+        recent.insert(room, rooms::is_public(&shared.db, room).await?);
     }
-    Ok(open)
+    Ok(recent)
 }
 
 struct Search<'a> {
     shared: &'a Shared,
     requester: &'a UserId,
-    recent: (Vec<i64>, Vec<i64>),
+    /// Rooms of the requester.
+    own: HashSet<i64>,
+    /// Is the room open to the public? What is known so far.
+    public: HashMap<i64, bool>,
     term: Term,
     seen: HashSet<String>,
     hits: Vec<Hit>,
@@ -120,28 +125,59 @@ impl Search<'_> {
         }
     }
 
+    /// Those of these users who fit and whom the requester may find.
     async fn take(&mut self, user_ids: Vec<String>) -> Result<(), SyncError> {
+        let user_ids: Vec<&str> = user_ids.iter().map(String::as_str).collect();
         if user_ids.is_empty() {
             return Ok(());
         }
-        let view =
-            directory::View { requester: self.requester.as_str(), opened: &self.recent.0, closed: &self.recent.1 };
-        let users = directory::load_candidates(&self.shared.db, &user_ids, view).await?;
-        let all = self.shared.config.user_directory.search_all_users;
-        let is_local = |user: &Candidate| {
-            user.user_id.split_once(':').is_some_and(|(_, server)| server == self.requester.server_name().as_str())
-        };
-        let fits: Vec<Hit> = users
-            .into_iter()
-            .filter(|user| user.is_shared || user.is_public || (all && is_local(user)))
-            .filter_map(|user| {
-                let names = Names::new(&user.user_id, user.displayname.as_deref());
-                Some(Hit { rank: names.rank(&self.term)?, names, user })
-            })
-            .collect();
+        let db = &self.shared.db;
+        let mut fits = Vec::new();
+        for user in directory::load_users(db, &user_ids).await? {
+            let names = Names::new(&user.user_id, user.displayname.as_deref());
+            if let Some(rank) = names.rank(&self.term) {
+                fits.push(Hit { rank, is_shared: false, names, user });
+            }
+        }
         let ids: Vec<&str> = fits.iter().map(|hit| hit.user.user_id.as_str()).collect();
-        let hidden = if ids.is_empty() { Vec::new() } else { profiles::list_hidden(&self.shared.db, &ids).await? };
-        self.hits.extend(fits.into_iter().filter(|hit| !hidden.contains(&hit.user.user_id)));
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let hidden = profiles::list_hidden(db, &ids).await?;
+        let joined = members::list_joined_by(db, &ids).await?;
+        self.learn_public(&joined).await?;
+        let mut rooms: HashMap<&str, Vec<i64>> = HashMap::new();
+        for (user_id, room) in &joined {
+            rooms.entry(user_id).or_default().push(*room);
+        }
+        for mut hit in fits {
+            let user_id = hit.user.user_id.as_str();
+            let rooms = rooms.get(user_id).map_or(&[][..], Vec::as_slice);
+            hit.is_shared = self.requester != user_id && rooms.iter().any(|room| self.own.contains(room));
+            let is_public = || rooms.iter().any(|room| self.public.get(room) == Some(&true));
+            if !hidden.contains(&hit.user.user_id) && (hit.is_shared || self.sees_all(user_id) || is_public()) {
+                self.hits.push(hit);
+            }
+        }
+        Ok(())
+    }
+
+    fn sees_all(&self, user_id: &str) -> bool {
+        let is_local = || user_id.split_once(':').is_some_and(|(_, server)| self.requester.server_name() == server);
+        self.shared.config.user_directory.search_all_users && is_local()
+    }
+
+    async fn learn_public(&mut self, joined: &[(String, i64)]) -> Result<(), SyncError> {
+        let mut rooms: Vec<i64> =
+            joined.iter().map(|(_, room)| *room).filter(|room| !self.public.contains_key(room)).collect();
+        rooms.sort_unstable();
+        rooms.dedup();
+        if rooms.is_empty() {
+            return Ok(());
+        }
+        let public = directory::list_public(&self.shared.db, &rooms).await?;
+        self.public.extend(rooms.into_iter().map(|room| (room, false)));
+        self.public.extend(public.into_iter().map(|room| (room, true)));
         Ok(())
     }
 }

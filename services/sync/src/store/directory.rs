@@ -1,4 +1,4 @@
-//! Tables `directory_users`, `directory_tokens` and `directory_rooms`, and what the memberships say about who finds whom.
+//! Tables `directory_users`, `directory_tokens` and `directory_rooms`.
 
 use matrixon_store::{Db, StoreError, Tx, exec, from_row, sql};
 
@@ -31,65 +31,22 @@ pub(crate) async fn list_entries(db: &Db, page: Page<'_>) -> Result<Vec<(String,
     )
 }
 
-/// Who looks, and rooms that opened or closed since the directory was written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct View<'a> {
-    pub(crate) requester: &'a str,
-    pub(crate) opened: &'a [i64],
-    pub(crate) closed: &'a [i64],
-}
-
-/// A user of the directory, as the requester sees them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) user_id: String,
-    pub(crate) displayname: Option<String>,
-    pub(crate) avatar_url: Option<String>,
-    /// In a room of the requester.
-    pub(crate) is_shared: bool,
-    /// In a room that is open to the public.
-    pub(crate) is_public: bool,
-}
-
-from_row!(Candidate { user_id, displayname, avatar_url, is_shared, is_public });
-
-pub(crate) async fn load_candidates(
-    db: &Db,
-    user_ids: &[String],
-    view: View<'_>,
-) -> Result<Vec<Candidate>, StoreError> {
-    sql!(
-        db.read(), fetch_all as Candidate,
-        pg: "select u.user_id, u.displayname, u.avatar_url,
-                 u.user_id <> $2 and exists (
-                     select 1 from memberships m where m.user_id = u.user_id and m.membership = 'join' and exists (
-                         select 1 from memberships o where o.user_id = $2 and o.room = m.room and o.membership = 'join'))
-                     as is_shared,
-                 exists (
-                     select 1 from memberships m where m.user_id = u.user_id and m.membership = 'join' and (
-                         (exists (select 1 from directory_rooms d where d.room = m.room)
-                          and m.room not in (select value::bigint from json_array_elements_text($4::json)))
-                         or m.room in (select value::bigint from json_array_elements_text($3::json)))) as is_public
-             from directory_users u where u.user_id in (select json_array_elements_text($1::json))",
-        lite: "select u.user_id, u.displayname, u.avatar_url,
-                   u.user_id <> $2 and exists (
-                       select 1 from memberships m where m.user_id = u.user_id and m.membership = 'join' and exists (
-                           select 1 from memberships o where o.user_id = $2 and o.room = m.room and o.membership = 'join'))
-                       as is_shared,
-                   exists (
-                       select 1 from memberships m where m.user_id = u.user_id and m.membership = 'join' and (
-                           (exists (select 1 from directory_rooms d where d.room = m.room)
-                            and m.room not in (select value from json_each($4)))
-                           or m.room in (select value from json_each($3)))) as is_public
-               from directory_users u where u.user_id in (select value from json_each($1))",
-        json_list(user_ids), view.requester, json_list(view.opened), json_list(view.closed)
-    )
+/// Those of these rooms that are open to the public, as far as the directory has heard.
+pub(crate) async fn list_public(db: &Db, rooms: &[i64]) -> Result<Vec<i64>, StoreError> {
+    let rows = sql!(
+        db.read(), fetch_all as (i64,),
+        pg: "select room from directory_rooms where room = any(array(select value::bigint from json_array_elements_text($1::json)))",
+        lite: "select room from directory_rooms where room in (select value from json_each($1))",
+        json_list(rooms)
+    )?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
 }
 
 /// How far back one looks for what a consumer has not come to: it may have years of history before it.
 const MAX_RECENT_POSITIONS: i64 = 20_000;
 
-/// Rooms whose join rules or history visibility changed after a consumer's cursor, of the newest such events.
+/// Rooms whose join rules or history visibility changed after a consumer's cursor, of the newest such events. Types are
+/// compared so that no index serves but that of positions.
 pub(crate) async fn list_recent_rooms(db: &Db, consumer: &str, limit: i64) -> Result<Vec<i64>, StoreError> {
     let (passed, head) = sql!(
         db.read(),
@@ -105,7 +62,7 @@ pub(crate) async fn list_recent_rooms(db: &Db, consumer: &str, limit: i64) -> Re
         db.read(),
         fetch_all as (i64,),
         "select room from events where position > $1
-         and event_type in ('m.room.join_rules', 'm.room.history_visibility') and state_key = ''
+         and event_type || '' in ('m.room.join_rules', 'm.room.history_visibility') and state_key || '' = ''
          order by position desc limit $2",
         passed.max(head - MAX_RECENT_POSITIONS),
         limit
@@ -166,7 +123,7 @@ pub(crate) async fn load_users(db: &Db, user_ids: &[&str]) -> Result<Vec<Directo
     sql!(
         db.read(), fetch_all as DirectoryUser,
         pg: "select user_id, displayname, avatar_url from directory_users
-             where user_id in (select json_array_elements_text($1::json))",
+             where user_id = any(array(select json_array_elements_text($1::json)))",
         lite: "select user_id, displayname, avatar_url from directory_users
                where user_id in (select value from json_each($1))",
         json_list(user_ids)

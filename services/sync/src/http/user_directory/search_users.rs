@@ -6,7 +6,7 @@ use matrixon_http::{Matrix, RawJson, UserAuth};
 use ruma::api::client::user_directory::search_users::v3::Request;
 use serde_json::{Value, json};
 
-use crate::{directory::search::search, error::SyncError, state::Sync, store::directory::Candidate};
+use crate::{directory::search::search, error::SyncError, state::Sync, store::directory::DirectoryUser};
 
 #[tracing::instrument(name = "sync.http.user_directory.search_users", skip_all)]
 pub(crate) async fn handler(
@@ -19,7 +19,7 @@ pub(crate) async fn handler(
     Ok(RawJson(json!({ "results": results, "limited": found.limited }).to_string().into()))
 }
 
-fn to_result(user: Candidate) -> Value {
+fn to_result(user: DirectoryUser) -> Value {
     let mut result = json!({ "user_id": user.user_id });
     for (member, value) in [("display_name", user.displayname), ("avatar_url", user.avatar_url)] {
         if let Some(value) = value {
