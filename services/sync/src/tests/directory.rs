@@ -64,10 +64,22 @@ async fn accounts_may_be_hidden() {
         let client = harness.client(0, "@anna:example.org");
         let all = ["@anna:example.org", "@anne:example.org", "@anton:example.org"];
         until(&client, "an", &all).await;
-        exec!(db.write(), "update users set deactivated = true where user_id = '@anne:example.org'").unwrap();
-        assert_eq!(ids(&search(&client, "an").await), [all[0], all[2]]);
-        exec!(db.write(), "update users set deactivated = false").unwrap();
-        assert_eq!(ids(&search(&client, "an").await), all);
+        for (hide, show) in [
+            (
+                "update users set deactivated = true where user_id = '@anne:example.org'",
+                "update users set deactivated = false",
+            ),
+            ("update users set locked = true where user_id = '@anne:example.org'", "update users set locked = false"),
+            (
+                "update users set suspended = true where user_id = '@anne:example.org'",
+                "update users set suspended = false",
+            ),
+        ] {
+            exec!(db.write(), hide).unwrap();
+            assert_eq!(ids(&search(&client, "an").await), [all[0], all[2]], "{hide}");
+            exec!(db.write(), show).unwrap();
+            assert_eq!(ids(&search(&client, "an").await), all, "{show}");
+        }
         // a name that is gone leads nowhere
         exec!(db.write(), "update users set displayname = null where user_id = '@anton:example.org'").unwrap();
         tell(db, "@anton:example.org").await;
