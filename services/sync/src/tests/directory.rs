@@ -153,7 +153,7 @@ async fn a_hundred_thousand_users_are_searched_quickly() {
             ("person7 family", 10, true),
             ("person777 family", 0, false), // all of odd numbers, none in the room
             ("family5000", 2, false),       // 5000 and 50000 ..= 50009, of which the even ones and the beginnings
-            ("user4242", 1, false),
+            ("user4242", 6, false),         // and 42420 to 42428
             ("family99998 person998", 1, false),
             ("nobody", 0, false),
         ] {
