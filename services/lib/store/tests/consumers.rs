@@ -236,9 +236,10 @@ async fn owners(db: &Db) -> Vec<String> {
     rows.into_iter().map(|row| row.0).collect()
 }
 
+/// How many shards each owner has.
 fn parts(owners: &[String]) -> Vec<usize> {
     let mut counts = std::collections::BTreeMap::new();
-    for owner in owners {
+    for owner in owners.iter().filter(|owner| !owner.is_empty()) {
         *counts.entry(owner.clone()).or_insert(0) += 1;
     }
     let mut parts: Vec<usize> = counts.into_values().collect();
@@ -256,7 +257,6 @@ async fn competitors_share(url: String) {
     let (first, second) = (Shutdown::new(), Shutdown::new());
     let (_waker, first_task) = start(&first, 1);
     wait_until("one holds all", || async { parts(&owners(&db).await) == [4] }).await;
-    assert!(!owners(&db).await.contains(&String::new()));
     let (_waker, second_task) = start(&second, 2);
     wait_until("two hold halves", || async {
         parts(&owners(&db).await) == [2, 2] && !owners(&db).await.contains(&String::new())
