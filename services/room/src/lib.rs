@@ -87,8 +87,6 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
         peers: Some(peers),
     });
     tokio::spawn(departures::run(room.clone(), auth, shutdown.clone()));
-    tasks::start(room.clone(), shutdown);
-    Ok(Service { router: http::routes().into_router(room, verifier) })
     let tasks = tasks::start(&room, &shutdown);
     let router = http::routes().into_router(room.clone(), verifier).merge(rpc::router(room));
     Ok(Service { router, tasks })

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use matrixon_runtime::shutdown::Shutdown;
-
 use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::{consumers, propagation, service::Room, store::requests};

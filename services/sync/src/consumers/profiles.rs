@@ -21,14 +21,17 @@ pub(super) struct Index {
     pub(super) db: Db,
 }
 
+/// A change that the directory shows; the field without a name is the end of the account.
+fn is_shown(field: &str) -> bool {
+    matches!(field, "displayname" | "avatar_url" | "")
+}
+
 impl Work for Index {
     async fn work(&self, batch: &Batch) -> Result<Outcome, ConsumeError> {
         let changes = profiles::list_changes(&self.db, batch.after, batch.upto).await?;
         let users: BTreeSet<&str> = changes
             .iter()
-            .filter(|change| {
-                matches!(change.field.as_str(), "displayname" | "avatar_url") && batch.has(&change.user_id)
-            })
+            .filter(|change| is_shown(&change.field) && batch.has(&change.user_id))
             .map(|change| change.user_id.as_str())
             .collect();
         if users.is_empty() {
