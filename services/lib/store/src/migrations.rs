@@ -17,7 +17,7 @@ struct Migration {
 static MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// The oldest schema that this binary works with.
-pub const SCHEMA_MIN: i64 = 25;
+pub const SCHEMA_MIN: i64 = 35;
 
 /// PostgreSQL advisory lock that serialises migrators ("mxmi").
 const ADVISORY_LOCK: i64 = 0x6d78_6d69;
