@@ -102,15 +102,18 @@ const FOR_SUSPENDED: [(&str, &str); 22] = [
     ("GET", "/account/whoami"),
 ];
 
+/// gRPC says in its own way who may not call.
 fn table() -> Vec<RouteInfo> {
-    [
+    let mut routes = [
         matrixon_auth::routes(),
         matrixon_room::routes(),
         matrixon_sync::routes(),
         matrixon_media::routes(),
         matrixon_federation::routes(),
     ]
-    .concat()
+    .concat();
+    routes.retain(|route| !route.path.starts_with("/matrixon.admin."));
+    routes
 }
 
 /// `/rooms/{}/leave` of `/_matrix/client/v3/rooms/{room_id}/leave`, in whichever version.
