@@ -23,6 +23,8 @@ mod limits;
 mod malformed;
 mod membership;
 mod messages;
+mod metrics;
+mod operations;
 mod rendezvous;
 mod rooms;
 mod sessions;
@@ -31,6 +33,7 @@ mod sync;
 mod sync_rooms;
 mod timeline;
 mod to_device;
+mod traces;
 mod transactions;
 mod wire;
 
@@ -73,6 +76,7 @@ fn list_tests() -> Vec<Test<Env>> {
         device_lists::all(),
         gateway::all(),
         wire::all(),
+        metrics::all(),
     ]
     .into_iter()
     .flatten()
@@ -92,6 +96,8 @@ fn main() -> ExitCode {
     for topology in [Topology::Single, Topology::Cluster] {
         suite.run(topology.as_str(), malformed::all(), 1, |_| Env::start(topology));
         suite.run(topology.as_str(), limits::all(), 1, |_| limits::start(topology));
+        suite.run(topology.as_str(), operations::all(), 1, |_| operations::start(topology));
+        suite.run(topology.as_str(), traces::all(), 1, |runtime| traces::start(topology, runtime));
     }
     suite.finish()
 }
