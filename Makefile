@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/matrixon/target
 
 CARGO ?= cargo
+# what every released binary has; everyday builds of a crate leave it out
+FEATURES := --features matrixon/release
 RELEASE := $(CARGO_TARGET_DIR)/release
 # the program under test; set MATRIXON_BIN to try another build
 MATRIXON_BIN ?= $(RELEASE)/matrixon
@@ -24,35 +26,46 @@ CMD ?= status
 # make soak: for how many seconds
 SOAK ?= 3600
 
-.PHONY: help run build test lint fmt bench soak cluster cluster-ctl cluster-down chart image k8s-up k8s-down k8s-test
+.PHONY: help run build test lint fmt bench dashboards discovery versions soak cluster cluster-ctl cluster-down chart image k8s-up k8s-down k8s-test
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 run: ## The homeserver as one process on SQLite, in ./data (ARGS: more arguments)
-	@exec $(CARGO) run --release --package matrixon --bin matrixon -- serve $(ARGS)
+	@exec $(CARGO) run --release $(FEATURES) --package matrixon --bin matrixon -- serve $(ARGS)
 
 build: ## The release binaries of the server and of the development cluster
-	@$(CARGO) build --release --package matrixon --package matrixon-testkit --bins
+	@$(CARGO) build --release $(FEATURES) --package matrixon --package matrixon-testkit --bins
 
 fmt: ## Format the sources
 	@$(CARGO) fmt --all
 
 lint: ## Formatting and clippy, warnings are errors
 	@$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
 
 test: ## All there is to check: lints, tests in both topologies, foreign clients (installs what is missing)
 	@.ci/install
 	$(MAKE) lint
 	$(MAKE) chart
-	$(CARGO) test --workspace --no-run
+	.ci/rules
+	$(CARGO) test --workspace $(FEATURES) --no-run
 	.ci/clients
-	$(CARGO) test --workspace
+	MATRIXON_BIN="$(CARGO_TARGET_DIR)/debug/matrixon" .ci/s3-backup
+	$(CARGO) test --workspace $(FEATURES)
 
 bench: build ## A short load test of both topologies with a report (OUT: where; PEERS: servers to compare with; ARGS)
 	@$(CARGO) build --release --package matrixon-loadtest
 	MATRIXON_BIN="$(MATRIXON_BIN)" .ci/bench $(ARGS)
+
+dashboards: build ## Every panel of every dashboard against a real Prometheus and a loaded cluster
+	@MATRIXON_BIN="$(MATRIXON_BIN)" MATRIXON_CLUSTER_BIN="$(CLUSTER_BIN)" .ci/dashboards
+
+discovery: build ## Discovery against a real API server (etcd, kube-apiserver, kubectl in K8S_BIN)
+	@MATRIXON_BIN="$(MATRIXON_BIN)" MATRIXON_CLUSTER_BIN="$(CLUSTER_BIN)" .ci/k8s-discovery
+
+versions: ## An upgrade from the release at PREVIOUS (a binary) and back, under load: nothing fails
+	@MATRIXON_PREVIOUS_BIN="$(PREVIOUS)" $(CARGO) test --release --package matrixon --test faults -- versions
 
 soak: build ## A random process killed every 3 s under load, for SOAK seconds (3600): nothing lost, nothing doubled
 	@MATRIXON_SOAK_SECONDS="$(SOAK)" $(CARGO) test --release --package matrixon --test faults -- random_kills

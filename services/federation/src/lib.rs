@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod metrics;
 
 use axum::Router;
 pub use config::Config;
@@ -14,6 +15,7 @@ pub struct Service {
 }
 
 pub fn build(_config: &Config) -> Service {
+    metrics::init();
     Service { router: Router::new() }
 }
 

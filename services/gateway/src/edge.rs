@@ -140,6 +140,7 @@ impl Edge {
                 let timer = route.metrics.start();
                 let span = tracing::info_span!("gateway.request", http.route = %route.info.path, request.id = entry.request_id());
                 telemetry::set_parent(&span, &head.headers);
+                entry.set_trace(telemetry::trace_id(&span));
                 let exchange = Exchange { route: &route, path_affinity, shorter, remote };
                 let answered = self.answer(exchange, head, body, &mut entry).instrument(span).await;
                 let response = answered.unwrap_or_else(|error| match route.info.kind {

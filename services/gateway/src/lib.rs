@@ -69,9 +69,16 @@ pub struct Service {
     /// For the listener at [`Config::admin_listen`].
     pub admin: Edge,
     limiter: Limiter,
+    signer: Signer,
 }
 
 impl Service {
+    /// What changes the secret that identities are asserted with.
+    pub fn secret_setter(&self) -> impl Fn(&[u8]) + Send + Sync + 'static {
+        let signer = self.signer.clone();
+        move |secret| signer.set_secret(secret)
+    }
+
     /// For SIGHUP.
     pub fn set_rate_limits(&self, limits: RateLimits) {
         self.limiter.set_limits(limits);
@@ -99,6 +106,7 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, Error> {
     tokio::spawn(identity::follow(identity.clone(), bell, shutdown.clone()));
     tokio::spawn(identity::report(identity.clone(), shutdown.clone()));
     let limiter = Limiter::new(cache, config.rate_limits.clone());
+    let signer = Signer::new(cluster.secret.expose().as_bytes());
     let parts = Arc::new(edge::Parts {
         config: config.clone(),
         table: Table::new(routes)?,
@@ -106,7 +114,7 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, Error> {
         identity,
         admin_token: edge::admin::AdminToken::new(&config.admin_token),
         limiter: limiter.clone(),
-        signer: Signer::new(cluster.secret.expose().as_bytes()),
+        signer: signer.clone(),
         peers,
         shutdown,
         clock,
@@ -117,5 +125,6 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, Error> {
         federation: Edge::new(parts.clone(), Side::Federation),
         admin: Edge::new(parts, Side::Admin),
         limiter,
+        signer,
     })
 }

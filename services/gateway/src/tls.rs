@@ -1,8 +1,10 @@
 //! TLS of the public listeners. The certificate can be replaced while running.
 
+mod expiry;
+
 use std::{io, path::Path, sync::Arc};
 
-use matrixon_runtime::{config::ListenConfig, serve::Accept};
+use matrixon_runtime::{config::ListenConfig, metrics, serve::Accept};
 use parking_lot::RwLock;
 use rustls::{
     ServerConfig,
@@ -58,6 +60,7 @@ fn read(listen: &ListenConfig) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| pem_error("tls_certificate", certificate, &error))?;
+    publish_end(&chain);
     let key = PrivateKeyDer::from_pem_file(key).map_err(|error| pem_error("tls_key", key, &error))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
@@ -65,6 +68,15 @@ fn read(listen: &ListenConfig) -> Result<Option<Arc<ServerConfig>>, TlsError> {
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Some(Arc::new(config)))
+}
+
+/// Tells monitoring when the first certificate of the chain to end does so.
+fn publish_end(chain: &[CertificateDer<'_>]) {
+    if let Some(end) = chain.iter().filter_map(|certificate| expiry::not_after(certificate)).min() {
+        let none: &[&str] = &[];
+        let help = "When the certificate of the public ports ends, in seconds since 1970.";
+        metrics::gauge("tls_certificate_expiry_seconds", help, none).with_label_values(none).set(end);
+    }
 }
 
 fn pem_error(field: &'static str, path: &Path, error: &rustls::pki_types::pem::Error) -> TlsError {

@@ -1,15 +1,19 @@
 //! The command line.
 
 mod accounts;
+mod operate;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use matrixon_runtime::role::Role;
 
-pub(crate) use self::accounts::{
-    AdminArgs, AuditArgs, AuditCommand, Destroyed, ImportFormat, Named, PasswordArgs, RegistrationTokenArgs,
-    RegistrationTokenCommand, UserArgs, UserCommand,
+pub(crate) use self::{
+    accounts::{
+        AdminArgs, AuditArgs, AuditCommand, Destroyed, ImportFormat, Named, PasswordArgs, RegistrationTokenArgs,
+        RegistrationTokenCommand, UserArgs, UserCommand,
+    },
+    operate::AdminCommand,
 };
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed, or refused as things are · 2 wrong usage or configuration · 3 not found · \
@@ -63,6 +67,9 @@ pub(crate) enum Command {
     Reference,
     /// Try a running homeserver as a client would: register, send, sync, look at its probes and metrics
     Selftest(SelftestArgs),
+    /// Look after the running processes: all replicas of all roles, found as they find each other
+    #[command(subcommand)]
+    Admin(AdminCommand),
 }
 
 #[derive(Debug, Args)]
@@ -109,4 +116,33 @@ pub(crate) enum DatabaseCommand {
     Stats,
     /// Take back one-time keys that may have been given out since the copy from which the database was restored
     AfterRestore,
+    /// Make a backup while everything runs
+    Backup {
+        /// Then delete backups older than `backup.retention_days`
+        #[arg(long)]
+        prune: bool,
+    },
+    /// List the backups
+    Backups,
+    /// Read a backup to its end and check that it is whole
+    Verify {
+        /// Its name [default: the newest]
+        name: Option<String>,
+    },
+    /// Put a backup back, into an empty PostgreSQL or in place of a SQLite file
+    Restore {
+        /// Its name, or `latest`
+        name: String,
+        /// SQLite: move the database that is there aside
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Delete backups older than `backup.retention_days`
+    Prune {
+        /// Only say which
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Give space of deleted rows back and refresh the planner's statistics
+    Vacuum,
 }

@@ -5,8 +5,10 @@ mod audit;
 mod config;
 mod database;
 mod documents;
+mod operate;
 mod patience;
 mod registration_token;
+pub(crate) mod run_file;
 mod selftest;
 mod serve;
 mod user;
@@ -50,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             Ok(())
         }
         Command::Selftest(args) => selftest::run(path, args),
+        Command::Admin(command) => operate::run(path, &command),
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct Config {
     pub(crate) database: matrixon_store::Config,
     pub(crate) bus: matrixon_bus::Config,
     pub(crate) cache: matrixon_cache::Config,
+    pub(crate) backup: crate::backup::BackupConfig,
     pub(crate) cluster: ClusterConfig,
     pub(crate) discovery: matrixon_rpc::Config,
     pub(crate) telemetry: TelemetryConfig,

@@ -1,11 +1,13 @@
 //! `matrixon`: every role of the homeserver and the commands that administer it, in one binary.
 #![forbid(unsafe_code)]
 
+mod backup;
 mod cli;
 mod commands;
 mod compose;
 mod config;
 mod files;
+mod operate;
 mod settings;
 
 use std::process::ExitCode;

@@ -143,15 +143,21 @@ impl Settings {
             let advice = "every process of a cluster needs the same one: set MATRIXON__CLUSTER__SECRET_FILE to a file with the output of `openssl rand -hex 32`";
             return Err(missing("cluster.secret", advice));
         }
-        ensure!(
-            secret.expose().chars().count() >= SECRET_CHARACTERS,
-            "`cluster.secret` is too short; it needs at least {SECRET_CHARACTERS} characters, for example from `openssl rand -hex 32`"
-        );
+        check_secret(secret)?;
         if self.needs_database() {
             self.signing_key()?;
         }
         Ok(())
     }
+}
+
+/// Long enough not to be guessed.
+pub(crate) fn check_secret(secret: &Secret) -> Result<()> {
+    ensure!(
+        secret.expose().chars().count() >= SECRET_CHARACTERS,
+        "`cluster.secret` is too short; it needs at least {SECRET_CHARACTERS} characters, for example from `openssl rand -hex 32`"
+    );
+    Ok(())
 }
 
 fn missing(key: &'static str, advice: &str) -> anyhow::Error {

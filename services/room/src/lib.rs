@@ -76,6 +76,7 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
     if RoomVersion::find(&config.default_room_version).is_none() {
         return Err(BuildError::RoomVersion(config.default_room_version.clone()));
     }
+    metrics::init();
     let Deps { db, bus, peers, verifier, clock, server_name, signing_key, shutdown } = deps;
     let auth = peers.role(Role::Auth);
     let room = Room::new(Parts {

@@ -15,6 +15,8 @@ pub(crate) struct Metrics {
     pub(crate) to_device_sent: IntCounter,
     pub(crate) to_device_delivered: IntCounter,
     pub(crate) to_device_dropped: IntCounter,
+    /// Answers that could not be built: what they would have brought waits for the next request.
+    pub(crate) deliveries_failed: IntCounter,
     pub(crate) stream_position: IntGaugeVec,
     pub(crate) stream_lag: IntGaugeVec,
     pub(crate) bus_gaps: IntCounterVec,
@@ -23,6 +25,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     fn register() -> Self {
         let none: &[&str] = &[];
+        let deliveries = counter("deliveries_total", "Events delivered, and answers that failed.", &["path", "result"]);
         let metrics = Self {
             waiters: gauge("sync_waiters", "/sync requests that wait for news.", none).with_label_values(none),
             users_online: gauge("sync_users_online", "Users whose rooms are in memory.", none).with_label_values(none),
@@ -30,8 +33,8 @@ impl Metrics {
                 .with_label_values(none),
             delivery_latency: latency("delivery_latency_seconds", "From the event's time to its delivery.", &["path"])
                 .with_label_values(&["sync"]),
-            deliveries: counter("deliveries_total", "Events delivered.", &["path", "result"])
-                .with_label_values(&["sync", "ok"]),
+            deliveries: deliveries.with_label_values(&["sync", "ok"]),
+            deliveries_failed: deliveries.with_label_values(&["sync", "failed"]),
             to_device_sent: counter("to_device_sent_total", "Messages put into inboxes of devices.", none)
                 .with_label_values(none),
             to_device_delivered: counter("to_device_delivered_total", "To-device messages in responses.", none)

@@ -43,6 +43,9 @@ pub(crate) async fn sync(shared: &Shared, ask: Ask, timeout: Duration) -> Result
     for present in [user, device] {
         present.leave(shared.clock.now_ms());
     }
+    if matches!(outcome, Err(SyncError::Unavailable | SyncError::Store(_))) {
+        METRICS.deliveries_failed.inc();
+    }
     outcome
 }
 

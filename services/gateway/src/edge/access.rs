@@ -37,6 +37,7 @@ struct Entry {
     db_us: u64,
     requester: Option<UserAuth>,
     request_id: String,
+    trace_id: Option<String>,
     remote: IpAddr,
 }
 
@@ -53,8 +54,13 @@ impl AccessEntry {
             db_us: 0,
             requester: None,
             request_id,
+            trace_id: None,
             remote,
         }))
+    }
+
+    pub(super) fn set_trace(&mut self, trace_id: Option<String>) {
+        self.0.trace_id = trace_id;
     }
 
     pub(super) fn request_id(&self) -> &str {
@@ -112,6 +118,7 @@ impl Drop for AccessEntry {
             db_us = entry.db_us,
             requester = entry.requester.as_ref().map_or("-", |user| user.user_id.as_str()),
             request_id = entry.request_id.as_str(),
+            trace_id = entry.trace_id.as_deref(),
             remote = %entry.remote,
             "request"
         );

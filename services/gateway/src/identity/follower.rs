@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use matrixon_bus::{BusEvent, Subscription};
 use matrixon_proto::auth::v1::{ListRevocationsRequest, auth_client::AuthClient};
-use matrixon_runtime::shutdown::Shutdown;
+use matrixon_runtime::{metrics::gauge, shutdown::Shutdown};
 use tokio::time::{Instant, sleep};
 
 use super::Identity;
@@ -21,8 +21,11 @@ const PAGE: u32 = 1_000;
 /// Runs until the process stops.
 pub(crate) async fn follow(identity: Identity, mut bell: Subscription, shutdown: Shutdown) {
     let mut failing = false;
+    let position = gauge("stream_position", "Position that this process has reached.", &["stream"])
+        .with_label_values(&["revocations"]);
     loop {
         let polled = identity.poll().await;
+        position.set(identity.0.sessions.seen().unwrap_or(0));
         match &polled {
             Ok(()) if failing => tracing::info!("revocations are followed again"),
             Err(status) if !failing => {

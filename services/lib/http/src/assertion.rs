@@ -12,6 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderValue;
 use matrixon_runtime::{clock::Clock, config::ClusterConfig};
+use parking_lot::RwLock;
 use prost::Message;
 use sha2::Sha256;
 
@@ -73,20 +74,26 @@ struct Claims {
     machine: String,
 }
 
-/// Makes assertions (the gateway).
+/// Makes assertions (the gateway). Clones share the key.
 #[derive(Clone)]
 pub struct Signer {
-    key: Hmac<Sha256>,
+    key: Arc<RwLock<Hmac<Sha256>>>,
 }
 
 impl Signer {
     pub fn new(secret: &[u8]) -> Self {
-        Self { key: keyed(secret) }
+        Self { key: Arc::new(RwLock::new(keyed(secret))) }
+    }
+
+    /// The secret has been rotated: what is signed from now on is signed with the new one.
+    pub fn set_secret(&self, secret: &[u8]) {
+        *self.key.write() = keyed(secret);
     }
 
     pub fn sign(&self, assertion: &Assertion) -> HeaderValue {
         let claims = Claims::from(assertion).encode_to_vec();
-        let mac = self.key.clone().chain_update(&claims).finalize().into_bytes();
+        let key = self.key.read().clone();
+        let mac = key.chain_update(&claims).finalize().into_bytes();
         let mut text = String::with_capacity(claims.len() * 4 / 3 + MAC_CHARS + 4);
         BASE64.encode_string(&claims, &mut text);
         text.push('.');
@@ -100,14 +107,34 @@ impl Signer {
 pub struct Verifier(Arc<VerifierInner>);
 
 struct VerifierInner {
+    keys: RwLock<Keys>,
+    clock: Clock,
+}
+
+struct Keys {
     current: Hmac<Sha256>,
     previous: Option<Hmac<Sha256>>,
-    clock: Clock,
+}
+
+impl Keys {
+    fn new(secret: &[u8], previous: Option<&[u8]>) -> Self {
+        Self { current: keyed(secret), previous: previous.map(keyed) }
+    }
+
+    fn matches(&self, claims: &[u8], mac: &[u8]) -> bool {
+        let matches = |key: &Hmac<Sha256>| key.clone().chain_update(claims).verify_slice(mac).is_ok();
+        matches(&self.current) || self.previous.as_ref().is_some_and(matches)
+    }
 }
 
 impl Verifier {
     pub fn new(secret: &[u8], previous: Option<&[u8]>, clock: Clock) -> Self {
-        Self(Arc::new(VerifierInner { current: keyed(secret), previous: previous.map(keyed), clock }))
+        Self(Arc::new(VerifierInner { keys: RwLock::new(Keys::new(secret, previous)), clock }))
+    }
+
+    /// The secret has been rotated: these two count from now on.
+    pub fn set_secrets(&self, secret: &[u8], previous: Option<&[u8]>) {
+        *self.0.keys.write() = Keys::new(secret, previous);
     }
 
     pub fn from_config(config: &ClusterConfig, clock: Clock) -> Self {
@@ -123,8 +150,7 @@ impl Verifier {
         }
         let claims = BASE64.decode(&text[..dot]).map_err(|_| AssertionError::Malformed)?;
         let mac = BASE64.decode(&text[dot + 1..]).map_err(|_| AssertionError::Malformed)?;
-        let matches = |key: &Hmac<Sha256>| key.clone().chain_update(&claims).verify_slice(&mac).is_ok();
-        if !matches(&self.0.current) && !self.0.previous.as_ref().is_some_and(matches) {
+        if !self.0.keys.read().matches(&claims, &mac) {
             return Err(AssertionError::WrongMac);
         }
         let claims = Claims::decode(&claims[..]).map_err(|_| AssertionError::Malformed)?;

@@ -6,7 +6,7 @@ use matrixon_runtime::role::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Static lists and DNS names may be combined; a replica is known by its `host:port`.
+/// Static lists, DNS names and Kubernetes Services may be combined; a replica is known by its `host:port`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -24,6 +24,8 @@ pub struct Config {
     pub federation: Vec<Address>,
     /// DNS names whose addresses are the replicas, such as a headless Kubernetes service.
     pub dns: Dns,
+    /// Kubernetes Services whose endpoints are watched.
+    pub kubernetes: Kubernetes,
     /// The DNS server to ask (`ip:port`) in place of the system's.
     pub name_server: Option<SocketAddr>,
 }
@@ -46,6 +48,44 @@ pub struct Dns {
     pub federation: Option<Address>,
 }
 
+/// Needs `list` and `watch` on `endpointslices` of `discovery.k8s.io`. The API server is found as `kubectl` finds it: by the pod's
+/// service account, or by `$KUBECONFIG`. A role's DNS name is asked while the API server has not answered yet or is away.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kubernetes {
+    /// The namespace of the Services; by default the pod's own.
+    pub namespace: Option<String>,
+    /// The name of the Services' port that leads to `listen.cluster`.
+    pub port: String,
+    /// The Service of the gateway replicas.
+    pub gateway: Option<String>,
+    /// The Service of the auth replicas.
+    pub auth: Option<String>,
+    /// The Service of the room replicas.
+    pub room: Option<String>,
+    /// The Service of the sync replicas.
+    pub sync: Option<String>,
+    /// The Service of the media replicas.
+    pub media: Option<String>,
+    /// The Service of the federation replicas.
+    pub federation: Option<String>,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self {
+            namespace: None,
+            port: "cluster".to_owned(),
+            gateway: None,
+            auth: None,
+            room: None,
+            sync: None,
+            media: None,
+            federation: None,
+        }
+    }
+}
+
 impl Config {
     /// The replicas listed by hand for a role.
     pub fn listed(&self, role: Role) -> &[Address] {
@@ -56,6 +96,24 @@ impl Config {
             Role::Sync => &self.sync,
             Role::Media => &self.media,
             Role::Federation => &self.federation,
+        }
+    }
+
+    /// Does any source name replicas of the role?
+    pub fn is_configured(&self, role: Role) -> bool {
+        !self.listed(role).is_empty() || self.dns_name(role).is_some() || self.service(role).is_some()
+    }
+
+    /// The Kubernetes Service of a role's replicas.
+    pub fn service(&self, role: Role) -> Option<&String> {
+        let services = &self.kubernetes;
+        match role {
+            Role::Gateway => services.gateway.as_ref(),
+            Role::Auth => services.auth.as_ref(),
+            Role::Room => services.room.as_ref(),
+            Role::Sync => services.sync.as_ref(),
+            Role::Media => services.media.as_ref(),
+            Role::Federation => services.federation.as_ref(),
         }
     }
 

@@ -15,8 +15,11 @@ mod detail;
 mod discovery;
 mod dispatch;
 mod error;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod metrics;
 mod peers;
+mod places;
 mod replica;
 pub mod request;
 mod resolve;

@@ -7,6 +7,8 @@ use matrixon_runtime::{
     role::Role,
 };
 
+use crate::replica::Kind;
+
 static GRPC_REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     metrics::counter(
         "grpc_client_requests_total",
@@ -33,6 +35,15 @@ pub(crate) fn grpc_call(target: Role, method: &str, code: tonic::Code, took: Dur
     let labels = [target.as_str(), method, code_name(code)];
     GRPC_REQUESTS.with_label_values(&labels).inc();
     GRPC_DURATION.with_label_values(&labels).observe(took.as_secs_f64());
+}
+
+/// The first failed attempt at a role matters, so its counters exist from the start.
+pub(crate) fn init(target: Role) {
+    for kind in Kind::ALL {
+        for result in ["retried", "given_up"] {
+            ATTEMPTS.with_label_values(&[target.as_str(), kind.as_str(), result]);
+        }
+    }
 }
 
 pub(crate) fn failed_attempt(target: Role, reason: &str, retried: bool) {

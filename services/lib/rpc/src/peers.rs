@@ -48,24 +48,52 @@ impl Peers {
     /// Starts looking for the replicas of every role that does not run in this process. Must be called within a tokio runtime.
     #[expect(clippy::needless_pass_by_value, reason = "the process hands its life cycle over")]
     pub fn new(config: Config, locals: HashMap<Role, Rpc>, shutdown: Shutdown) -> Self {
-        Self::with_timing(&config, locals, &shutdown, Timing::default())
+        // Nobody calls a gateway: its replicas would be probed for nothing.
+        let callees = Role::ALL.into_iter().filter(|role| *role != Role::Gateway);
+        Self::of_roles(callees, &config, locals, &shutdown, Timing::default())
     }
 
+    /// Every role with its gateways, none of them in this process: for whoever looks after the cluster.
+    pub fn of_all(config: &Config, shutdown: &Shutdown) -> Self {
+        Self::of_roles(Role::ALL.into_iter(), config, HashMap::new(), shutdown, Timing::default())
+    }
+
+    #[cfg(test)]
     pub(crate) fn with_timing(
+        config: &Config,
+        locals: HashMap<Role, Rpc>,
+        shutdown: &Shutdown,
+        timing: Timing,
+    ) -> Self {
+        Self::of_roles(Role::ALL.into_iter(), config, locals, shutdown, timing)
+    }
+
+    fn of_roles(
+        wanted: impl Iterator<Item = Role>,
         config: &Config,
         mut locals: HashMap<Role, Rpc>,
         shutdown: &Shutdown,
         timing: Timing,
     ) -> Self {
+        let wanted: Vec<Role> = wanted.collect();
         let mut roles = HashMap::new();
+        let mut places = Vec::new();
         for role in Role::ALL {
             let target = match locals.remove(&role) {
                 Some(rpc) => Target::Local(rpc),
-                None => discovery::start(config, role, shutdown, timing).map_or(Target::Nowhere, Target::Remote),
+                None if !wanted.contains(&role) => Target::Nowhere,
+                None => match discovery::start(config, role, shutdown, timing) {
+                    Some(place) => {
+                        places.push((role, place.clone()));
+                        Target::Remote(place.members.clone())
+                    }
+                    None => Target::Nowhere,
+                },
             };
             let rpc = BoxCloneSyncService::new(Dispatch::new(role, target.clone()));
             roles.insert(role, Entry { rpc, target });
         }
+        discovery::start_kubernetes(config, places.into_iter(), shutdown);
         Self { roles: Arc::new(roles) }
     }
 

@@ -95,6 +95,15 @@ impl Health {
         Ok(())
     }
 
+    /// Sets the gauges that tell monitoring what the probes tell the orchestrator.
+    async fn publish(&self) {
+        let none: &[&str] = &[];
+        let ready = metrics::gauge("ready", "1 while /readyz says so.", none).with_label_values(none);
+        let draining = metrics::gauge("draining", "1 from SIGTERM to the end.", none).with_label_values(none);
+        ready.set(self.ready().await.is_ok().into());
+        draining.set(self.inner.shutdown.draining().into());
+    }
+
     async fn run_checks(&self) -> Result<(), String> {
         let checks = self.inner.checks.lock().clone();
         for (name, check) in checks {
@@ -133,7 +142,8 @@ fn answer(result: Result<(), String>) -> Response {
     }
 }
 
-async fn serve_metrics() -> Response {
+async fn serve_metrics(State(health): State<Health>) -> Response {
+    health.publish().await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::gather()).into_response()
 }
 

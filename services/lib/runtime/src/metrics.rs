@@ -84,6 +84,21 @@ pub fn gather() -> String {
     TextEncoder::new().encode_to_string(&METRICS.registry.gather()).unwrap_or_default()
 }
 
+/// A gauge's labels and value.
+pub type Reading = (Vec<(String, String)>, i64);
+
+/// What a gauge says now, for each of its labels; nothing when nobody has made it yet.
+pub fn read_gauges(name: &str) -> Vec<Reading> {
+    let Some(Known::Gauge(gauge)) = METRICS.known.lock().get(&prefixed(name)).cloned() else { return Vec::new() };
+    let families = gauge.collect();
+    let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+    let read = metrics.map(|metric| {
+        let labels = metric.get_label().iter().map(|label| (label.name().to_owned(), label.value().to_owned()));
+        (labels.collect(), metric.get_gauge().get_value() as i64)
+    });
+    read.collect()
+}
+
 /// Publishes which version of which service this is.
 pub fn set_build_info(service: &str, version: &str) {
     gauge("build_info", "Always 1; the labels say what runs.", &["service", "version"])
@@ -124,6 +139,9 @@ mod tests {
         super::counter("tests_total", "Tests.", &["result"]).with_label_values(&["ok"]).inc();
         super::latency("test_seconds", "Tests.", &[]).with_label_values::<&str>(&[]).observe(0.02);
         super::set_build_info("test", "1");
+        super::gauge("test_level", "Tests.", &["stream"]).with_label_values(&["a"]).set(7);
+        assert_eq!(super::read_gauges("test_level"), [(vec![("stream".to_owned(), "a".to_owned())], 7)]);
+        assert_eq!(super::read_gauges("tests_total"), []);
         let text = super::gather();
         assert!(text.contains("matrixon_tests_total{result=\"ok\"} 2"), "{text}");
         assert!(text.contains("matrixon_test_seconds_bucket{le=\"0.02\"} 1"), "{text}");

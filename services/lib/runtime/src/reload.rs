@@ -18,15 +18,18 @@ impl Reload {
         self.hooks.lock().push((name, Arc::new(hook)));
     }
 
-    /// Runs every hook, in the order of registration; one that fails does not stop the others.
-    pub fn run(&self) {
+    /// Runs every hook, in the order of registration, and tells what became of each; one that fails does not stop the others.
+    pub fn run(&self) -> Vec<(&'static str, Result<(), String>)> {
         let hooks = self.hooks.lock().clone();
-        for (name, hook) in hooks {
-            match hook() {
+        let run = hooks.into_iter().map(|(name, hook)| {
+            let result = hook();
+            match &result {
                 Ok(()) => tracing::info!(part = name, "reloaded"),
                 Err(error) => tracing::error!(part = name, error, "reload failed, the old state stays in force"),
             }
-        }
+            (name, result)
+        });
+        run.collect()
     }
 }
 
@@ -46,7 +49,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
             Ok(())
         });
-        reload.run();
+        assert_eq!(reload.run(), [("first", Err("no".to_owned())), ("second", Ok(()))]);
         assert_eq!(ran.load(Ordering::Relaxed), 1);
     }
 }

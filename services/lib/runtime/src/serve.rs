@@ -27,7 +27,7 @@ use crate::shutdown::Shutdown;
 #[derive(Clone, Debug)]
 pub struct ServeOptions<A = Plain> {
     /// What metrics call the port's owner.
-    pub service: &'static str,
+    pub service: String,
     pub shutdown: Shutdown,
     /// TLS, or [`Plain`].
     pub acceptor: A,
@@ -43,9 +43,9 @@ pub struct ServeOptions<A = Plain> {
 
 impl ServeOptions<Plain> {
     /// For ports that strangers reach.
-    pub fn public(service: &'static str, shutdown: Shutdown) -> Self {
+    pub fn public(service: impl Into<String>, shutdown: Shutdown) -> Self {
         Self {
-            service,
+            service: service.into(),
             shutdown,
             acceptor: Plain,
             header_timeout: Duration::from_mins(2),
@@ -56,7 +56,7 @@ impl ServeOptions<Plain> {
     }
 
     /// For ports that only other processes of the cluster reach: few connections with very many requests.
-    pub fn cluster(service: &'static str, shutdown: Shutdown) -> Self {
+    pub fn cluster(service: impl Into<String>, shutdown: Shutdown) -> Self {
         let limits = Self::public(service, shutdown);
         Self { max_streams: 1 << 20, stream_window: 1024 * 1024, header_timeout: Duration::from_hours(1), ..limits }
     }

@@ -170,6 +170,17 @@ impl Db {
         crate::sql!(self.read(), fetch_one as (i32,), "select 1").map(|_| ())
     }
 
+    /// The database's own clock, in milliseconds since 1970; with SQLite it is this machine's.
+    pub async fn now_ms(&self) -> Result<i64, StoreError> {
+        let (now_ms,) = crate::sql!(
+            self.read(),
+            fetch_one as (i64,),
+            pg: "select (extract(epoch from clock_timestamp()) * 1000)::bigint",
+            lite: "select cast((julianday('now') - 2440587.5) * 86400000 as bigint)"
+        )?;
+        Ok(now_ms)
+    }
+
     /// Connections (in use, idle), for metrics.
     pub fn connections(&self) -> (usize, usize) {
         let (size, idle) = match self {

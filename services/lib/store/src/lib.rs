@@ -2,6 +2,7 @@
 //! gapless [`streams`] on which every delivery of Matrixon stands.
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod config;
 mod db;
 mod error;
@@ -10,6 +11,7 @@ pub mod migrations;
 pub mod pool;
 pub mod stats;
 pub mod streams;
+pub mod vacuum;
 
 pub use config::Config;
 pub use db::{Db, Ex, Tx};

@@ -19,6 +19,10 @@ static MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations
 /// The oldest schema that this binary works with.
 pub const SCHEMA_MIN: i64 = 35;
 
+/// The newest schema that this binary works with. Migrations only expand, so it is far ahead of what it brings; a contraction,
+/// which must be told apart, gets a version beyond: those that still read what it drops then refuse to start.
+pub const SCHEMA_MAX: i64 = 9_999;
+
 /// PostgreSQL advisory lock that serialises migrators ("mxmi").
 const ADVISORY_LOCK: i64 = 0x6d78_6d69;
 
@@ -46,12 +50,17 @@ pub async fn current(db: &Db) -> Result<i64, StoreError> {
     Ok(version)
 }
 
-/// Refuses a schema that is too old for this binary. A newer one is fine: migrations only expand.
+/// Refuses a schema that is too old or too new for this binary.
 pub async fn check(db: &Db) -> Result<i64, StoreError> {
     let version = current(db).await?;
     if version < SCHEMA_MIN {
         return Err(StoreError::Setup(format!(
-            "the database has schema version {version}, this binary needs at least {SCHEMA_MIN}: run `matrixon database migrate`"
+            "the database has schema version {version}, this binary works with {SCHEMA_MIN} to {SCHEMA_MAX}: run `matrixon database migrate`"
+        )));
+    }
+    if version > SCHEMA_MAX {
+        return Err(StoreError::Setup(format!(
+            "the database has schema version {version}, this binary works with {SCHEMA_MIN} to {SCHEMA_MAX}: run a newer version of Matrixon"
         )));
     }
     Ok(version)
@@ -59,9 +68,24 @@ pub async fn check(db: &Db) -> Result<i64, StoreError> {
 
 /// Applies what is pending and tells how many that were.
 pub async fn migrate(db: &Db) -> Result<usize, StoreError> {
+    apply_all(db, MIGRATIONS.iter()).await
+}
+
+/// Applies these and no others: the schema that a backup was made of.
+pub async fn migrate_only(db: &Db, versions: &[i64]) -> Result<usize, StoreError> {
+    if let Some(unknown) = versions.iter().find(|version| !MIGRATIONS.iter().any(|m| m.version == **version)) {
+        return Err(StoreError::Setup(format!(
+            "the backup has schema version {unknown}, and this binary brings {} at most: restore with the version that made it",
+            latest()
+        )));
+    }
+    apply_all(db, MIGRATIONS.iter().filter(|migration| versions.contains(&migration.version))).await
+}
+
+async fn apply_all(db: &Db, migrations: impl Iterator<Item = &'static Migration>) -> Result<usize, StoreError> {
     create_table(db).await?;
     let mut applied = 0;
-    for migration in MIGRATIONS {
+    for migration in migrations {
         if is_applied(db, migration.version).await? {
             continue;
         }
@@ -170,4 +194,28 @@ async fn run_text(ex: Ex<&sqlx::PgPool, &sqlx::SqlitePool>, text: &'static str) 
         Ex::Sqlite(pool) => pool.execute(sqlx::raw_sql(text)).await.map(|_| ()),
     }?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    #[tokio::test]
+    async fn a_schema_that_is_too_old_or_too_new_is_refused_with_the_numbers() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("test.db").display());
+        let db = Db::connect(&Config { url, ..Config::default() }).await.unwrap();
+        let empty = check(&db).await.unwrap_err().to_string();
+        assert!(empty.contains("version 0,") && empty.contains("4 to 9999") && empty.contains("migrate"), "{empty}");
+        migrate(&db).await.unwrap();
+        assert_eq!(check(&db).await.unwrap(), latest());
+        exec!(db.write(), "insert into schema_migrations (version, name, applied_ms) values (10000, 'contract', 0)")
+            .unwrap();
+        let newer = check(&db).await.unwrap_err().to_string();
+        assert!(newer.contains("version 10000,") && newer.contains("4 to 9999") && newer.contains("newer"), "{newer}");
+        let unknown = migrate_only(&db, &[1, 8_888]).await.unwrap_err().to_string();
+        assert!(unknown.contains("8888") && unknown.contains(&latest().to_string()), "{unknown}");
+        db.close().await;
+    }
 }

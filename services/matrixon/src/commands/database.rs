@@ -1,9 +1,11 @@
-//! `matrixon database init|migrate|status|stats|after-restore`
+//! `matrixon database init|migrate|status|stats|after-restore|vacuum`
 
 use std::path::Path;
 
 use anyhow::Result;
-use matrixon_store::{Db, migrations, stats};
+use matrixon_store::{Db, migrations, stats, vacuum};
+
+mod backup;
 
 use super::{block_on, connect, load_settings, patiently, show, without_password};
 use crate::{cli::DatabaseCommand, config::load_from, settings::Settings};
@@ -13,6 +15,9 @@ pub(crate) fn run(path: Option<&Path>, command: &DatabaseCommand) -> Result<()> 
         DatabaseCommand::Init => Settings::prepare(load_from(path)?.0, &[])?,
         _ => load_settings(path)?,
     };
+    if let Some(command) = backup::Command::of(command) {
+        return block_on(backup::run(&settings, &command));
+    }
     block_on(async {
         let config = &settings.config.database;
         let patience = if matches!(command, DatabaseCommand::Migrate) { config.startup_wait_seconds } else { 0 };
@@ -27,8 +32,10 @@ pub(crate) fn run(path: Option<&Path>, command: &DatabaseCommand) -> Result<()> 
             }
             DatabaseCommand::Migrate => migrate(&db, &settings).await?,
             DatabaseCommand::Status => print_status(&db).await?,
-            DatabaseCommand::Stats => print_stats(&db).await?,
             DatabaseCommand::AfterRestore => after_restore(&db).await?,
+            DatabaseCommand::Vacuum => vacuum::vacuum(&db).await?,
+            // the others, which have been dealt with above
+            _ => print_stats(&db).await?,
         }
         db.close().await;
         Ok(())

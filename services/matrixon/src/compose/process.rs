@@ -3,12 +3,12 @@
 use std::{
     io::{self, Write as _},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 use axum::http::StatusCode;
-use matrixon_http::MatrixError;
+use matrixon_http::{MatrixError, Verifier};
 use matrixon_rpc::server_router;
 use matrixon_runtime::{
     health::internal_router,
@@ -24,20 +24,25 @@ use super::{
     ports::Ports,
     roles::{self, Roles},
 };
-use crate::{commands::first_account_message, settings::Settings};
+use crate::{
+    commands::{first_account_message, run_file},
+    operate,
+    settings::{Settings, check_secret},
+};
 
 /// What role tasks may take to write what is pending, after everything has stopped.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs a process until a signal has ended it. `path` is the configuration file as given on the command line.
 pub(crate) async fn serve(settings: Settings, path: Option<PathBuf>, level: LevelHandle) -> Result<()> {
-    let shutdown = Shutdown::new();
+    let (shutdown, started) = (Shutdown::new(), Instant::now());
     let ports = Ports::bind(&settings).await?;
     for role in &settings.roles {
         metrics::set_build_info(role.as_str(), env!("CARGO_PKG_VERSION"));
     }
     let base = Base::connect(settings, path, shutdown.clone()).await?;
     let Roles { routers, tasks, front } = roles::build(&base).await?;
+    let operated = level.clone();
     base.on_reload("telemetry.log_level", move |config| {
         level.set(&config.telemetry.log_level).map_err(|error| error.to_string())
     });
@@ -51,14 +56,33 @@ pub(crate) async fn serve(settings: Settings, path: Option<PathBuf>, level: Leve
         serving.extend(front.serve((client, federation), ports.admin, &shutdown));
     }
     let health = base.health.clone();
-    let cluster = server_router(routers, move || health.accepting().is_ok()).fallback(unrecognized);
-    let cluster_options = ServeOptions::cluster("cluster", shutdown.clone());
+    let process = operate::Process {
+        service: service.clone(),
+        roles: base.settings.roles.iter().map(|role| role.as_str().to_owned()).collect(),
+        db: base.db().ok(),
+        max_connections: config.database.max_connections,
+        bus: base.bus.clone(),
+        cache: base.cache.clone(),
+        health: base.health.clone(),
+        shutdown: shutdown.clone(),
+        reload: base.reload.clone(),
+        level: operated,
+        started,
+    };
+    let operators = operate::verifier(&config.cluster, base.clock.clone());
+    rotate_secrets(&base, operators.clone());
+    let operator = operate::router(process, operators);
+    let cluster = server_router(routers, move || health.accepting().is_ok()).merge(operator).fallback(unrecognized);
+    let cluster_address = ports.cluster.local_addr()?.to_string();
+    let cluster_options = ServeOptions::cluster(&service, shutdown.clone());
     serving.push(tokio::spawn(serve::run(ports.cluster, cluster, cluster_options)));
     let internal = internal_router(base.health.clone());
     let internal_options = ServeOptions::public("internal", shutdown.clone());
     serving.push(tokio::spawn(serve::run(ports.internal, internal, internal_options)));
     let signals = tokio::spawn(run_signals(shutdown.clone(), config.shutdown.clone(), base.reload.clone()));
 
+    let _run_file =
+        if base.settings.embedded { Some(run_file::write(&config.server.data_dir, &cluster_address)?) } else { None };
     base.health.set_started();
     announce(&base, &ready_line).await?;
     shutdown.wait_stopped().await;
@@ -98,4 +122,21 @@ async fn finish(serving: Vec<JoinHandle<()>>, tasks: Vec<JoinHandle<()>>) {
     if tokio::time::timeout(FAREWELL, all).await.is_err() {
         tracing::warn!("background tasks did not end in time");
     }
+}
+
+/// `cluster.secret` and `previous_secret` count as the configuration has them at a reload.
+fn rotate_secrets(base: &Base, operators: Verifier) {
+    let verifier = base.verifier.clone();
+    base.on_reload("cluster.secret", move |config| {
+        let secrets = &config.cluster;
+        // an embedded process keeps its own in a file that nobody rotates while it runs
+        if secrets.secret.is_empty() {
+            return Ok(());
+        }
+        check_secret(&secrets.secret).map_err(|error| error.to_string())?;
+        let previous = Some(secrets.previous_secret.expose().as_bytes()).filter(|previous| !previous.is_empty());
+        verifier.set_secrets(secrets.secret.expose().as_bytes(), previous);
+        operate::set_secrets(&operators, secrets);
+        Ok(())
+    });
 }

@@ -26,6 +26,8 @@ mod membership;
 mod messages;
 mod people;
 mod profiles;
+mod metrics;
+mod operations;
 mod rendezvous;
 mod rooms;
 mod sessions;
@@ -34,6 +36,7 @@ mod sync;
 mod sync_rooms;
 mod timeline;
 mod to_device;
+mod traces;
 mod transactions;
 mod wire;
 
@@ -79,6 +82,7 @@ fn list_tests() -> Vec<Test<Env>> {
         device_lists::all(),
         gateway::all(),
         wire::all(),
+        metrics::all(),
     ]
     .into_iter()
     .flatten()
@@ -98,6 +102,8 @@ fn main() -> ExitCode {
     for topology in [Topology::Single, Topology::Cluster] {
         suite.run(topology.as_str(), malformed::all(), 1, |_| Env::start(topology));
         suite.run(topology.as_str(), limits::all(), 1, |_| limits::start(topology));
+        suite.run(topology.as_str(), operations::all(), 1, |_| operations::start(topology));
+        suite.run(topology.as_str(), traces::all(), 1, |runtime| traces::start(topology, runtime));
     }
     suite.finish()
 }

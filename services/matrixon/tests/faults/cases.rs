@@ -4,3 +4,4 @@ pub(crate) mod administration;
 pub(crate) mod cluster;
 pub(crate) mod keys;
 pub(crate) mod single;
+pub(crate) mod versions;

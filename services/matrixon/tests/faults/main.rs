@@ -33,5 +33,11 @@ fn main() -> ExitCode {
     for (topology, tests) in [(Topology::Cluster, cluster), (Topology::Single, cases::single::all())] {
         suite.run(topology.as_str(), tests, 1, |runtime| Network::start(runtime, Cluster::start(topology, &options)?));
     }
+    if let Some(previous) = cases::versions::previous() {
+        let options = options.with_binary(previous);
+        suite.run("versions", cases::versions::all(), 1, |runtime| {
+            Network::start(runtime, Cluster::start(Topology::Cluster, &options)?)
+        });
+    }
     suite.finish()
 }

@@ -24,6 +24,9 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Refused, Self::Lost, Self::GoingAway, Self::Reset, Self::Draining, Self::Overloaded];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",

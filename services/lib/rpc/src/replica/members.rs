@@ -38,16 +38,18 @@ impl Members {
     }
 
     /// Replicas that remain keep their connections and calls; those that left finish what they have.
-    pub(crate) fn update(&self, addresses: &[Address]) {
+    /// Each comes with whether it is held back: then it takes calls only when no other does.
+    pub(crate) fn update(&self, addresses: &BTreeMap<Address, bool>) {
         let mut replicas = self.replicas.write();
         let mut known: BTreeMap<Address, Arc<Replica>> =
             replicas.iter().map(|replica| (replica.address.clone(), replica.clone())).collect();
         let mut next = BTreeMap::new();
-        for address in addresses {
-            let replica = known.remove(address).or_else(|| next.get(address).cloned()).unwrap_or_else(|| {
+        for (address, held) in addresses {
+            let replica = known.remove(address).unwrap_or_else(|| {
                 tracing::info!(role = %self.role, replica = %address, "replica found");
                 Replica::start(address.clone(), self.changed.clone(), &self.stop, self.timing)
             });
+            replica.hold(*held);
             next.insert(address.clone(), replica);
         }
         for gone in known.values() {

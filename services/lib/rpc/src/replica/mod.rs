@@ -9,7 +9,7 @@ mod probe;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
 };
 
 pub(crate) use failure::{Failure, Kind};
@@ -29,6 +29,8 @@ pub(crate) struct Replica {
     pub(crate) seed: u64,
     pub(crate) breaker: Breaker,
     state: AtomicU8,
+    /// Discovery says that it should get no new calls, whatever it answers itself.
+    held: AtomicBool,
     in_flight: AtomicUsize,
     pool: Pool,
     /// Wakes the prober: something has gone wrong, look now.
@@ -54,6 +56,7 @@ impl Replica {
             name,
             breaker: Breaker::default(),
             state: AtomicU8::new(to_byte(ReplicaState::Unknown)),
+            held: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             look: Notify::new(),
             changed,
@@ -70,7 +73,15 @@ impl Replica {
     }
 
     pub(crate) fn state(&self) -> ReplicaState {
-        from_byte(self.state.load(Ordering::Acquire))
+        match from_byte(self.state.load(Ordering::Acquire)) {
+            ReplicaState::Ready if self.held.load(Ordering::Acquire) => ReplicaState::Draining,
+            state => state,
+        }
+    }
+
+    /// Whoever waits for a replica hears of it by the update of the list.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
     }
 
     pub(crate) fn in_flight(&self) -> usize {

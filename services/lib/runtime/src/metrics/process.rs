@@ -12,7 +12,7 @@ use prometheus::{
 const TICKS_PER_SECOND: f64 = 100.0;
 
 pub struct ProcessCollector {
-    gauges: [Gauge; 6],
+    gauges: [Gauge; 7],
 }
 
 impl Default for ProcessCollector {
@@ -24,6 +24,7 @@ impl Default for ProcessCollector {
                 gauge("process_resident_memory_bytes", "Resident memory in bytes."),
                 gauge("process_virtual_memory_bytes", "Virtual memory in bytes."),
                 gauge("process_open_fds", "Open file descriptors."),
+                gauge("process_max_fds", "How many file descriptors may be open."),
                 gauge("process_threads", "Threads."),
                 gauge("process_start_time_seconds", "When the process started, in seconds since 1970."),
             ],
@@ -37,7 +38,7 @@ impl Collector for ProcessCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let [cpu, resident, virtual_memory, fds, threads, start] = &self.gauges;
+        let [cpu, resident, virtual_memory, fds, max_fds, threads, start] = &self.gauges;
         if let Some(stat) = Stat::read() {
             cpu.set(stat.cpu_seconds);
             threads.set(stat.threads);
@@ -46,6 +47,7 @@ impl Collector for ProcessCollector {
         }
         resident.set(resident_bytes().unwrap_or(0.0));
         fds.set(fs::read_dir("/proc/self/fd").map_or(0.0, |entries| entries.count() as f64));
+        max_fds.set(file_limit().unwrap_or(0.0));
         self.gauges.iter().flat_map(Collector::collect).collect()
     }
 }
@@ -79,6 +81,13 @@ fn boot_time_seconds() -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }
 
+/// The soft limit of open files; none when it is unlimited.
+fn file_limit() -> Option<f64> {
+    let text = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Resident memory of this process.
 pub fn resident_bytes() -> Option<f64> {
     let text = fs::read_to_string("/proc/self/status").ok()?;
@@ -95,5 +104,6 @@ mod tests {
         assert!(stat.threads >= 1.0 && stat.virtual_bytes > 1e6);
         assert!(super::resident_bytes().unwrap() > 1e5);
         assert!(super::boot_time_seconds().unwrap() > 1e9);
+        assert!(super::file_limit().is_none_or(|limit| limit >= 64.0));
     }
 }

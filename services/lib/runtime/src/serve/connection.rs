@@ -58,10 +58,10 @@ impl Port {
             builder,
             shutdown: options.shutdown.clone(),
             first_request_within: options.header_timeout.min(Duration::from_secs(30)),
-            open: gauge("http_connections", "Open connections.", &["service"]).with_label_values(&[options.service]),
+            open: gauge("http_connections", "Open connections.", &["service"]).with_label_values(&[&options.service]),
             drained: Drained {
-                completed: drained.with_label_values(&[options.service, "completed"]),
-                cut: drained.with_label_values(&[options.service, "cut"]),
+                completed: drained.with_label_values(&[options.service.as_str(), "completed"]),
+                cut: drained.with_label_values(&[options.service.as_str(), "cut"]),
             },
         }
     }

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context,
     propagation::{Extractor, Injector, TextMapPropagator as _},
+    trace::TraceContextExt as _,
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
@@ -39,6 +40,16 @@ pub fn set_parent(span: &Span, headers: &HeaderMap) {
         // Only fails for a span that was already entered or is disabled: then there is nothing to attach.
         let _disabled = span.set_parent(extract(headers));
     }
+}
+
+/// The trace that `span` belongs to, for log lines; none without an OTLP endpoint.
+pub fn trace_id(span: &Span) -> Option<String> {
+    if !ENABLED.load(Ordering::Acquire) {
+        return None;
+    }
+    let context = span.context();
+    let context = context.span().span_context().clone();
+    context.is_valid().then(|| context.trace_id().to_string())
 }
 
 struct Headers<'a>(&'a mut HeaderMap);

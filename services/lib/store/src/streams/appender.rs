@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc};
 
 use matrixon_runtime::query_stats::{self, Stats};
 use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument as _, Span};
 
 use crate::{Db, StoreError, Tx};
 
@@ -64,7 +65,13 @@ type Reply<W> = oneshot::Sender<(Outcome<W>, Stats)>;
 
 struct Queued<W: StreamWriter> {
     item: W::Item,
+    waiter: Waiter<W>,
+}
+
+/// Who waits for the outcome, and on behalf of what.
+struct Waiter<W: StreamWriter> {
     reply: Reply<W>,
+    span: Span,
 }
 
 /// A handle on the queue of one writer. Its task ends, after what is queued, when the last handle is dropped.
@@ -104,9 +111,20 @@ impl<W: StreamWriter> Appender<W> {
     /// Takes a place in the queue; batches keep this order. Waits only while the queue is full.
     pub async fn enqueue(&self, item: W::Item) -> Result<Pending<W>, AppendError<W::Refusal>> {
         let (reply, receiver) = oneshot::channel();
-        self.queue.send(Queued { item, reply }).await.map_err(|_| AppendError::Closed)?;
+        let waiter = Waiter { reply, span: Span::current() };
+        self.queue.send(Queued { item, waiter }).await.map_err(|_| AppendError::Closed)?;
         Ok(Pending(receiver))
     }
+}
+
+/// The batch belongs to the trace of the request that began it, and is linked to the others in it.
+fn batch_span<W: StreamWriter>(waiters: &[Waiter<W>]) -> Span {
+    let [first, others @ ..] = waiters else { return Span::none() };
+    let span = tracing::info_span!(parent: &first.span, "db.commit", items = waiters.len());
+    for other in others {
+        span.follows_from(&other.span);
+    }
+    span
 }
 
 struct Committer<W: StreamWriter> {
@@ -120,19 +138,20 @@ struct Committer<W: StreamWriter> {
 
 impl<W: StreamWriter> Committer<W> {
     async fn run(mut self) {
-        while let Some((items, replies)) = self.gather().await {
-            self.commit(items, replies).await;
+        while let Some((items, waiters)) = self.gather().await {
+            let span = batch_span(&waiters);
+            self.commit(items, waiters).instrument(span).await;
         }
     }
 
     /// Everything that queued up while the last commit was in flight, within the limits. Waits only for the first.
-    async fn gather(&mut self) -> Option<(Vec<W::Item>, Vec<Reply<W>>)> {
+    async fn gather(&mut self) -> Option<(Vec<W::Item>, Vec<Waiter<W>>)> {
         let first = match self.carried.take() {
             Some(queued) => queued,
             None => self.receiver.recv().await?,
         };
         let mut bytes = self.writer.bytes(&first.item);
-        let (mut items, mut replies) = (vec![first.item], vec![first.reply]);
+        let (mut items, mut waiters) = (vec![first.item], vec![first.waiter]);
         while items.len() < self.limits.batch_items {
             let Ok(next) = self.receiver.try_recv() else { break };
             bytes += self.writer.bytes(&next.item);
@@ -141,31 +160,31 @@ impl<W: StreamWriter> Committer<W> {
                 break;
             }
             items.push(next.item);
-            replies.push(next.reply);
+            waiters.push(next.waiter);
         }
-        Some((items, replies))
+        Some((items, waiters))
     }
 
-    async fn commit(&self, items: Vec<W::Item>, replies: Vec<Reply<W>>) {
+    async fn commit(&self, items: Vec<W::Item>, waiters: Vec<Waiter<W>>) {
         let (result, stats) = query_stats::scope(self.transact(&items)).await;
         match result {
             Ok(verdicts) => {
                 self.writer.committed(&items, &verdicts);
-                for (reply, verdict) in replies.into_iter().zip(verdicts) {
+                for (waiter, verdict) in waiters.into_iter().zip(verdicts) {
                     // nobody waits any more: committed all the same
-                    let _gone = reply.send((verdict.map_err(AppendError::Refused), stats));
+                    let _gone = waiter.reply.send((verdict.map_err(AppendError::Refused), stats));
                 }
             }
             Err(Failure { error, begun: true }) if items.len() > 1 && !error.is_unavailable() => {
                 tracing::warn!(items = items.len(), error = %error, "batch refused by the database, trying its items singly");
-                for (item, reply) in items.into_iter().zip(replies) {
-                    Box::pin(self.commit(vec![item], vec![reply])).await;
+                for (item, waiter) in items.into_iter().zip(waiters) {
+                    Box::pin(self.commit(vec![item], vec![waiter])).await;
                 }
             }
             Err(Failure { error, .. }) => {
                 let error = Arc::new(error);
-                for reply in replies {
-                    let _gone = reply.send((Err(AppendError::Store(Arc::clone(&error))), stats));
+                for waiter in waiters {
+                    let _gone = waiter.reply.send((Err(AppendError::Store(Arc::clone(&error))), stats));
                 }
             }
         }

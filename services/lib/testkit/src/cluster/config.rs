@@ -158,7 +158,6 @@ fn list_peers(places: &[Place]) -> BTreeMap<&'static str, Vec<String>> {
     for place in places {
         peers.entry(place.role).or_default().push(format!("http://127.0.0.1:{}", place.cluster));
     }
-    peers.remove("gateway");
     peers
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     process::{self, Daemon, Signal},
-    servers::Kind,
+    servers::{Kind, postgres},
 };
 
 /// How long the processes may take to end when the whole cluster ends.
@@ -135,6 +135,27 @@ impl Site {
         let state = self.state()?;
         let process = find(&state, role, index)?;
         ready::wait_ready(&format!("{role} {index}"), pid, &process.internal_url, &process.log)
+    }
+
+    /// From its next start on, the process runs this program.
+    pub fn set_binary(&self, role: &str, index: u32, binary: &Path) -> Result<()> {
+        let program = binary.canonicalize().with_context(|| format!("there is no {}", binary.display()))?;
+        find(&self.state()?, role, index)?;
+        state::update(&self.directory, |state| {
+            let found = state.processes.iter_mut().find(|process| process.role == role && process.index == index);
+            if let Some(first) = found.and_then(|process| process.command.first_mut()) {
+                *first = program.display().to_string();
+            }
+        })
+    }
+
+    /// Another, empty database on the cluster's `PostgreSQL`; its URL. None without `PostgreSQL`.
+    pub fn create_database(&self, name: &str) -> Result<Option<String>> {
+        let state = self.state()?;
+        let Some(server) = &state.postgres else { return Ok(None) };
+        postgres::create_database(server.port()?, name)?;
+        let (server, _) = server.url.rsplit_once('/').context("no database in the URL")?;
+        Ok(Some(format!("{server}/{name}")))
     }
 
     /// Ends everything, in whatever state it is: first in order, then by force.

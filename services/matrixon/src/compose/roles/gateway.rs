@@ -41,6 +41,15 @@ pub(crate) async fn build(base: &Base) -> Result<Front> {
     });
     let (peers, met) = (base.peers.clone(), AtomicBool::new(false));
     base.health.check("peers", move || meet(&peers, &met));
+    let set_secret = service.secret_setter();
+    base.on_reload("cluster.secret of the gateway", move |config| {
+        let secret = config.cluster.secret.expose();
+        // an embedded process keeps its own in a file that nobody rotates while it runs
+        if !secret.is_empty() {
+            set_secret(secret.as_bytes());
+        }
+        Ok(())
+    });
     let tls = Tls::load(&config.listen)?;
     if let Some(tls) = tls.clone() {
         base.on_reload("listen.tls_certificate", move |config| {

@@ -1,0 +1,109 @@
+//! `matrixon admin status|health|metrics|drain|shutdown|reload|log-level|check`
+
+mod check;
+mod status;
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Result, ensure};
+use matrixon_runtime::role::Role;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{block_on, load_settings, show};
+use crate::{
+    cli::AdminCommand,
+    commands::Failure,
+    config::load_from,
+    operate::{Asked, Operator},
+    settings::Settings,
+};
+
+pub(crate) fn run(path: Option<&Path>, command: &AdminCommand) -> Result<()> {
+    let settings = load(path)?;
+    block_on(async {
+        match command {
+            AdminCommand::Status { detailed, json } => status::status(&settings, *detailed, *json).await,
+            AdminCommand::Health => status::health(&settings).await,
+            AdminCommand::Metrics { target, json } => metrics(&settings, target, *json).await,
+            AdminCommand::Drain { target } => drain(&settings, target).await,
+            AdminCommand::Shutdown { target } => ask(&settings, target, "POST", "/drain").await,
+            AdminCommand::Reload { target } => ask(&settings, target, "POST", "/reload").await,
+            AdminCommand::LogLevel { level, target } => {
+                let level = utf8_percent_encode(level, NON_ALPHANUMERIC);
+                ask(&settings, target, "POST", &format!("/log-level?level={level}")).await
+            }
+            AdminCommand::Check => check::check(&settings).await,
+        }
+    })
+}
+
+/// An embedded server keeps the cluster secret in a file of its own, which a command must not make.
+fn load(path: Option<&Path>) -> Result<Settings> {
+    let settings = load_settings(path)?;
+    let secret = settings.config.server.data_dir.join("cluster.secret");
+    if settings.embedded && settings.config.cluster.secret.is_empty() && secret.exists() {
+        return Settings::prepare(load_from(path)?.0, &[]);
+    }
+    Ok(settings)
+}
+
+async fn metrics(settings: &Settings, target: &str, json: bool) -> Result<()> {
+    let asked = Operator::new(settings)?.ask(settings, target, "GET", "/metrics", Duration::ZERO).await?;
+    if json {
+        let all: serde_json::Map<String, serde_json::Value> = asked
+            .iter()
+            .filter_map(|asked| Some((asked.replica.address.clone(), parse(asked.answer.as_ref().ok()?))))
+            .collect();
+        show(serde_json::to_string_pretty(&all)?);
+    } else {
+        for Asked { replica, answer } in &asked {
+            if let Ok(text) = answer {
+                show(format_args!("# replica {}\n{}", replica.name(), text.trim_end()));
+            }
+        }
+    }
+    report(asked.into_iter().filter(|asked| asked.answer.is_err()).collect())
+}
+
+/// `name{labels} value` as an object; buckets and all.
+fn parse(text: &str) -> serde_json::Value {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| {
+        let (name, value) = line.rsplit_once(' ')?;
+        let number = serde_json::Number::from_f64(value.parse().ok()?)?;
+        Some((name.to_owned(), number.into()))
+    });
+    serde_json::Value::Object(pairs.collect())
+}
+
+/// One replica, so that a slip of the hand does not end a role.
+async fn drain(settings: &Settings, target: &str) -> Result<()> {
+    let is_role = target == "all" || Role::ALL.iter().any(|role| role.as_str() == target);
+    if is_role {
+        let text = format!(
+            "`{target}` is more than one replica: drain them one by one by pod or address, or use `admin shutdown {target}`"
+        );
+        return Err(Failure::failed(text).into());
+    }
+    ask(settings, target, "POST", "/drain").await
+}
+
+async fn ask(settings: &Settings, target: &str, method: &str, path: &str) -> Result<()> {
+    report(Operator::new(settings)?.ask(settings, target, method, path, Duration::ZERO).await?)
+}
+
+/// A line for each answer; a failure when one failed.
+fn report(asked: Vec<Asked>) -> Result<()> {
+    let mut failed = 0;
+    for Asked { replica, answer } in asked {
+        match answer {
+            Ok(text) => show(format_args!("{}: {}", replica.name(), text.trim_end().replace('\n', " · "))),
+            Err(error) => {
+                failed += 1;
+                show(format_args!("{}: {error}", replica.name()));
+            }
+        }
+    }
+    ensure!(failed == 0, Failure::failed(format!("{failed} replicas did not do it")));
+    Ok(())
+}

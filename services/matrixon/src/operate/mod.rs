@@ -1,0 +1,56 @@
+//! What an operator asks of one running process: `matrixon admin status|metrics|drain|reload|log-level`.
+//!
+//! It lives on the cluster port beside the roles, under [`PREFIX`], because that is the one port that is known of every replica. A
+//! request carries an assertion of who has the cluster secret, made with a key of its own and good for one request for 30 s.
+
+mod answer;
+mod ask;
+mod serve;
+
+pub(crate) use self::{
+    answer::{Pool, Schema, Status, StreamStatus},
+    ask::{Asked, Operator, Replica},
+    serve::{Process, router},
+};
+
+use matrixon_http::{Assertion, Signer, Verifier};
+use matrixon_runtime::{clock::Clock, config::ClusterConfig};
+use ring::hmac;
+
+/// Nothing of Matrix is there.
+pub(crate) const PREFIX: &str = "/_matrixon/process";
+/// The header that carries the assertion.
+pub(crate) const OPERATOR: &str = "x-matrixon-operator";
+
+const LIFETIME_MS: i64 = 30_000;
+
+/// Not the key of the gateway's assertions: whoever could make the gateway assert something must not become an operator.
+fn derive(secret: &str) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    hmac::sign(&key, b"matrixon operator v1").as_ref().to_vec()
+}
+
+fn signer(config: &ClusterConfig) -> Signer {
+    Signer::new(&derive(config.secret.expose()))
+}
+
+pub(crate) fn verifier(config: &ClusterConfig, clock: Clock) -> Verifier {
+    let verifier = Verifier::new(&[], None, clock);
+    set_secrets(&verifier, config);
+    verifier
+}
+
+/// For a rotated secret.
+pub(crate) fn set_secrets(verifier: &Verifier, config: &ClusterConfig) {
+    let previous = Some(config.previous_secret.expose()).filter(|secret| !secret.is_empty()).map(derive);
+    verifier.set_secrets(&derive(config.secret.expose()), previous.as_deref());
+}
+
+/// For this request and no other.
+fn assertion(method: &str, path_and_query: &str, now_ms: i64) -> Assertion {
+    Assertion {
+        request_id: format!("{method} {path_and_query}"),
+        expires_ms: now_ms + LIFETIME_MS,
+        ..Assertion::default()
+    }
+}

@@ -1,0 +1,182 @@
+//! What operators do to a running server, with the real commands: look, drain, reload, back up, restore. Nothing secret shows.
+
+mod backup;
+mod secrets;
+
+use std::process::Output;
+
+use anyhow::{Context as _, Result, ensure};
+use matrixon_testkit::{
+    Cluster,
+    cluster::{ProcessState, Profile, Topology},
+    tests,
+};
+use serde_json::Value;
+
+use crate::env::{Env, Shared};
+
+tests![Env: every_replica_is_found, levels_and_reloads_reach_everybody, strangers_are_refused, one_replica_drains,
+    the_cluster_secret_rotates, nothing_secret_is_said, a_backup_brings_everybody_back];
+
+use self::{backup::a_backup_brings_everybody_back, secrets::nothing_secret_is_said};
+
+/// Planted: it must show nowhere.
+pub(crate) const BACKUP_KEY: &str = "canary-of-the-backup-key-0123456789";
+
+pub(crate) fn start(topology: Topology) -> Result<Env> {
+    let options = Env::options().with_profile(Profile::Load);
+    let options = options.with("telemetry.log_level", "debug").with("backup.encryption_key", BACKUP_KEY);
+    Env::start_with(topology, &options)
+}
+
+impl Env {
+    pub(crate) fn own(&self) -> Result<&Cluster> {
+        self.cluster.as_ref().context("this needs a cluster of our own")
+    }
+}
+
+/// The program with the configuration of the first process.
+pub(crate) async fn matrixon(env: &Env, args: &[&str]) -> Result<Output> {
+    matrixon_with(env, &[], args).await
+}
+
+pub(crate) async fn matrixon_with(env: &Env, variables: &[(&str, &str)], args: &[&str]) -> Result<Output> {
+    let state = env.own()?.state()?;
+    let command = &state.processes.first().context("no process")?.command;
+    let mut program = tokio::process::Command::new(&command[0]);
+    program.args(&command[1..3]).args(args).envs(variables.iter().copied());
+    Ok(program.output().await?)
+}
+
+/// It must succeed; what it printed.
+pub(crate) async fn run(env: &Env, args: &[&str]) -> Result<String> {
+    let output = matrixon(env, args).await?;
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{args:?}: {}\n{out}{err}", output.status);
+    Ok(out.into_owned())
+}
+
+async fn status(env: &Env) -> Result<Vec<Value>> {
+    Ok(serde_json::from_str(&run(env, &["admin", "status", "--json"]).await?)?)
+}
+
+fn address(process: &ProcessState) -> Result<String> {
+    let config: toml::Table = toml::from_str(&std::fs::read_to_string(&process.command[2])?)?;
+    let listen = config.get("listen").and_then(|listen| listen.get("cluster")).and_then(toml::Value::as_str);
+    listen.map(ToOwned::to_owned).context("no cluster port")
+}
+
+async fn every_replica_is_found(env: Shared) -> Result<()> {
+    let processes = env.own()?.state()?.processes;
+    let found = status(&env).await?;
+    assert_eq!(found.len(), processes.len(), "{found:#?}");
+    for process in &processes {
+        let wanted = address(process)?;
+        let one = found.iter().find(|one| one["address"] == wanted.as_str()).context("a replica is missing")?;
+        let status = &one["status"];
+        let state = (&status["ready"], &status["draining"], &status["version"]);
+        assert_eq!(state, (&true.into(), &false.into(), &env!("CARGO_PKG_VERSION").into()), "{one}");
+        if process.role == "sync" || process.role == "all" {
+            let streams = status["streams"].as_array().context("no streams")?;
+            assert!(streams.iter().any(|stream| stream["stream"] == "events" && stream["lag"] == 0), "{one}");
+            assert_eq!(status["schema"]["database"], status["schema"]["brings"], "{one}");
+            assert!(status["pool"]["max"].as_u64() > Some(0), "{one}");
+        }
+    }
+    let text = run(&env, &["admin", "status", "--detailed"]).await?;
+    assert!(text.contains("stream events at ") && text.contains("schema "), "{text}");
+    let health = run(&env, &["admin", "health"]).await?;
+    assert_eq!(health.trim(), format!("all {} replicas are well", processes.len()));
+    let metrics: Value = serde_json::from_str(&run(&env, &["admin", "metrics", "--json"]).await?)?;
+    let metrics = metrics.as_object().context("no object")?;
+    assert_eq!(metrics.len(), processes.len());
+    assert!(
+        metrics.values().all(|metrics| metrics["process_resident_memory_bytes"].as_f64() > Some(1e6)),
+        "{metrics:?}"
+    );
+    Ok(())
+}
+
+async fn levels_and_reloads_reach_everybody(env: Shared) -> Result<()> {
+    let count = env.own()?.state()?.processes.len();
+    let text = run(&env, &["admin", "log-level", "info,matrixon_room=debug"]).await?;
+    assert_eq!(text.matches(": info,matrixon_room=debug").count(), count, "{text}");
+    let refused = matrixon(&env, &["admin", "log-level", "loud=very"]).await?;
+    assert_eq!(refused.status.code(), Some(1));
+    let text = run(&env, &["admin", "reload"]).await?;
+    assert_eq!(text.matches("telemetry.log_level: reloaded").count(), count, "{text}");
+    let unknown = matrixon(&env, &["admin", "reload", "nobody"]).await?;
+    let message = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(unknown.status.code() == Some(1) && message.contains("there is no `nobody`"), "{message}");
+    Ok(())
+}
+
+async fn strangers_are_refused(env: Shared) -> Result<()> {
+    let secret = [("MATRIXON__CLUSTER__SECRET", "another secret of more than 32 characters")];
+    let output = matrixon_with(&env, &secret, &["admin", "status", "--json"]).await?;
+    let found: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+    assert!(!found.is_empty());
+    for one in &found {
+        assert!(one["error"].as_str().is_some_and(|error| error.starts_with("401: ")), "{one}");
+    }
+    let process = &env.own()?.state()?.processes[0];
+    let url = format!("http://{}/_matrixon/process/metrics", address(process)?);
+    assert_eq!(reqwest::get(&url).await?.status(), 401);
+    // and nobody reaches it through the front door
+    let reply = env.nobody().request(reqwest::Method::GET, "/_matrixon/process/status", None).await?;
+    assert_eq!((reply.status, reply.errcode()), (404, "M_UNRECOGNIZED"));
+    Ok(())
+}
+
+/// In every configuration file `cluster.secret` and `cluster.previous_secret`, then a reload of all.
+async fn set_secrets(env: &Env, secret: &str, previous: &str) -> Result<()> {
+    for process in env.own()?.state()?.processes {
+        let file = &process.command[2];
+        let mut config: toml::Table = toml::from_str(&std::fs::read_to_string(file)?)?;
+        let cluster = config.get_mut("cluster").and_then(toml::Value::as_table_mut).context("no section cluster")?;
+        cluster.insert("secret".to_owned(), secret.into());
+        cluster.insert("previous_secret".to_owned(), previous.into());
+        std::fs::write(file, toml::to_string(&config)?)?;
+    }
+    run(env, &["admin", "reload"]).await?;
+    Ok(())
+}
+
+async fn the_cluster_secret_rotates(env: Shared) -> Result<()> {
+    let alice = env.user("rotating").await?;
+    let state = env.own()?.state()?;
+    let config: toml::Table = toml::from_str(&std::fs::read_to_string(&state.processes[0].command[2])?)?;
+    let old = config["cluster"]["secret"].as_str().context("no secret")?.to_owned();
+    let new = "the new secret of the cluster, long enough";
+    // everybody accepts the new one, everybody uses it, nobody accepts the old one
+    for (secret, previous) in [(old.as_str(), new), (new, old.as_str()), (new, "")] {
+        set_secrets(&env, secret, previous).await?;
+        for _ in 0..10 {
+            alice.get("/_matrix/client/v3/account/whoami").await?;
+        }
+    }
+    let stale = [("MATRIXON__CLUSTER__SECRET", old.as_str())];
+    let output = matrixon_with(&env, &stale, &["admin", "health"]).await?;
+    assert_eq!(output.status.code(), Some(1), "the old secret still counts");
+    run(&env, &["admin", "health"]).await?;
+    Ok(())
+}
+
+async fn one_replica_drains(env: Shared) -> Result<()> {
+    let role = matrixon(&env, &["admin", "drain", "sync"]).await?;
+    assert_eq!(role.status.code(), Some(1), "a role is more than one replica");
+    let processes = env.own()?.state()?.processes;
+    let Some(process) = processes.iter().find(|process| process.role == "sync") else { return Ok(()) };
+    let text = run(&env, &["admin", "drain", &address(process)?]).await?;
+    assert!(text.contains("draining"), "{text}");
+    let pid = process.pid;
+    while env.own()?.is_alive(pid) {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let health = matrixon(&env, &["admin", "health"]).await?;
+    assert_eq!(health.status.code(), Some(1), "{}", String::from_utf8_lossy(&health.stdout));
+    let again = env.clone();
+    tokio::task::spawn_blocking(move || again.own()?.start("sync", 0)).await??;
+    run(&env, &["admin", "health"]).await?;
+    Ok(())
+}
