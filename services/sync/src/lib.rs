@@ -8,8 +8,6 @@
 mod account_data;
 mod append;
 pub mod config;
-mod device_lists;
-mod devices;
 mod consumers;
 mod device_lists;
 mod devices;
