@@ -124,10 +124,15 @@ pub(crate) async fn delete(
 ) -> Result<u64, StoreError> {
     exec!(
         tx.ex(),
-        "delete from backup_keys where account = $1 and version = $2 and (room_id, session_id) in (
-             select room_id, session_id from backup_keys
-             where account = $1 and version = $2 and ($3 is null or room_id = $3) and ($4 is null or session_id = $4)
-             order by room_id, session_id limit $5)",
+        // by the rows' places: a semi-join of thousands with thousands is what the planner would make of `in`
+        pg: "delete from backup_keys where ctid = any(array(
+                 select ctid from backup_keys
+                 where account = $1 and version = $2 and ($3 is null or room_id = $3) and ($4 is null or session_id = $4)
+                 order by room_id, session_id limit $5))",
+        lite: "delete from backup_keys where rowid in (
+                   select rowid from backup_keys
+                   where account = $1 and version = $2 and ($3 is null or room_id = $3) and ($4 is null or session_id = $4)
+                   order by room_id, session_id limit $5)",
         version.account,
         version.version,
         selection.room_id,

@@ -134,9 +134,12 @@ pub(crate) async fn mark_deleted(tx: &mut Tx, account: i64, version: i64) -> Res
 pub(crate) async fn prune_deleted(db: &Db, limit: i64) -> Result<u64, StoreError> {
     let keys = exec!(
         db.write(),
-        "delete from backup_keys where (account, version, room_id, session_id) in (
-             select k.account, k.version, k.room_id, k.session_id from backup_versions v
-             join backup_keys k on k.account = v.account and k.version = v.version where v.deleted limit $1)",
+        pg: "delete from backup_keys where ctid = any(array(
+                 select k.ctid from backup_versions v
+                 join backup_keys k on k.account = v.account and k.version = v.version where v.deleted limit $1))",
+        lite: "delete from backup_keys where rowid in (
+                   select k.rowid from backup_versions v
+                   join backup_keys k on k.account = v.account and k.version = v.version where v.deleted limit $1)",
         limit
     )?;
     let versions = exec!(
