@@ -4,7 +4,7 @@ use http::StatusCode;
 use matrixon_http::MatrixError;
 use matrixon_store::StoreError;
 
-use crate::uia::Challenge;
+use crate::{threepids::ThreepidError, uia::Challenge};
 
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
@@ -36,6 +36,8 @@ pub enum AuthError {
     UnknownToken { soft_logout: bool },
     #[error("there is no such rendezvous, or it has ended")]
     UnknownRendezvous,
+    #[error("this request needs an access token")]
+    MissingToken,
     #[error("no such device")]
     UnknownDevice,
     #[error("no such profile")]
@@ -74,6 +76,12 @@ pub enum AuthError {
     Challenge(Box<Challenge>),
     #[error("too many passwords are being checked")]
     Busy,
+    #[error("too many mails, try again later")]
+    LimitExceeded(u64),
+    #[error("{0}")]
+    ThirdPartyAway(&'static str),
+    #[error(transparent)]
+    Threepid(#[from] ThreepidError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{0}")]
@@ -101,6 +109,7 @@ impl From<AuthError> for MatrixError {
             AuthError::WeakPassword(_) => Self::weak_password(message),
             AuthError::UnknownLoginType => Self::unknown(StatusCode::BAD_REQUEST, message),
             AuthError::UnknownToken { soft_logout } => Self::unknown_token(soft_logout),
+            AuthError::MissingToken => Self::missing_token(),
             AuthError::UnknownRendezvous
             | AuthError::UnknownDevice
             | AuthError::UnknownProfile
@@ -122,6 +131,9 @@ impl From<AuthError> for MatrixError {
             AuthError::TooLarge(_) => Self::new(StatusCode::BAD_REQUEST, "M_TOO_LARGE", message),
             AuthError::Challenge(challenge) => (*challenge).into(),
             AuthError::Busy => Self::limit_exceeded(BUSY_RETRY_MS),
+            AuthError::LimitExceeded(retry_after_ms) => Self::limit_exceeded(retry_after_ms),
+            AuthError::ThirdPartyAway(_) => Self::unknown(StatusCode::BAD_GATEWAY, message),
+            AuthError::Threepid(error) => error.into(),
             AuthError::Store(error) if error.is_unavailable() || matches!(error, StoreError::Retry(_)) => {
                 tracing::warn!(%error, "the database refuses work");
                 Self::unavailable()

@@ -8,10 +8,12 @@ mod device;
 mod discovery;
 mod keys;
 mod openid;
+mod pages;
 mod profile;
 mod rendezvous;
 mod session;
 mod thirdparty;
+mod threepid;
 
 use ::http::Method;
 use bytes::Bytes;
@@ -20,7 +22,15 @@ use matrixon_runtime::role::Role;
 use serde::Serialize;
 
 use self::rendezvous::{PATH, SESSION_PATH};
-use crate::{error::AuthError, rendezvous::MAX_BYTES, state::Auth};
+use crate::{error::AuthError, mail::CONFIRM_PATH, rendezvous::MAX_BYTES, state::Auth};
+
+const POLICY_PATH: &str = "/_matrix/client/v3/password_policy";
+const SUBMIT_TOKEN_PATH: &str = "/_matrix/client/unstable/org.matrixon/email/submit_token";
+const FALLBACK_PATH: &str = "/_matrix/client/v3/auth/{auth_type}/fallback/web";
+const FALLBACK_PATH_R0: &str = "/_matrix/client/r0/auth/{auth_type}/fallback/web";
+const LOGIN_PATH: &str = "/_matrix/static/client/login/";
+/// What people type into forms is short, but the answer to a captcha is not.
+const MAX_FORM_BYTES: usize = 32 * 1024;
 
 /// Every route of this service.
 pub(crate) fn routes() -> Routes<Auth> {
@@ -34,6 +44,8 @@ pub(crate) fn routes() -> Routes<Auth> {
         .merge(rendezvous_routes())
         .merge(administration::routes())
         .merge(profile_routes())
+        .merge(threepid_routes())
+        .merge(page_routes())
 }
 
 fn account_routes() -> Routes<Auth> {
@@ -45,8 +57,43 @@ fn account_routes() -> Routes<Auth> {
         .ruma(account::change_password::handler, any().limit(LimitClass::Login))
         .ruma(account::deactivate::handler, any().limit(LimitClass::Login))
         .ruma(account::whoami::handler, any().guests())
-        .ruma(account::get_3pids::handler, any())
+        .raw(Method::GET, POLICY_PATH, account::get_password_policy::handler, policy_aliases())
         .ruma(discovery::get_capabilities::handler, any())
+}
+
+fn policy_aliases() -> RouteOptions {
+    RouteOptions::any().alias("/_matrix/client/r0/password_policy").alias("/_matrix/client/unstable/password_policy")
+}
+
+fn threepid_routes() -> Routes<Auth> {
+    let any = RouteOptions::any;
+    let mail = || RouteOptions::any().limit(LimitClass::Login);
+    Routes::new(Role::Auth)
+        .ruma(threepid::get_3pids::handler, any())
+        .ruma(threepid::post_3pids::handler, mail())
+        .ruma(threepid::add_3pid::handler, mail())
+        .ruma(threepid::bind_3pid::handler, any())
+        .ruma(threepid::unbind_3pid::handler, any().unless_suspended())
+        .ruma(threepid::delete_3pid::handler, any().unless_suspended())
+        .ruma(threepid::request_registration_token_via_email::handler, mail())
+        .ruma(threepid::request_registration_token_via_msisdn::handler, mail())
+        .ruma(threepid::request_3pid_management_token_via_email::handler, mail())
+        .ruma(threepid::request_3pid_management_token_via_msisdn::handler, mail())
+        .ruma(threepid::request_password_change_token_via_email::handler, mail())
+        .ruma(threepid::request_password_change_token_via_msisdn::handler, mail())
+        .raw(Method::POST, SUBMIT_TOKEN_PATH, threepid::submit_token::handler, mail())
+}
+
+/// Web pages, for people.
+fn page_routes() -> Routes<Auth> {
+    let page = || RouteOptions::any().raw_body().body_limit(MAX_FORM_BYTES);
+    let form = || page().limit(LimitClass::Login);
+    Routes::new(Role::Auth)
+        .raw(Method::GET, FALLBACK_PATH, pages::fallback::show, page().alias(FALLBACK_PATH_R0))
+        .raw(Method::POST, FALLBACK_PATH, pages::fallback::submit, form().alias(FALLBACK_PATH_R0))
+        .raw(Method::GET, CONFIRM_PATH, pages::confirm::show, form())
+        .raw(Method::POST, CONFIRM_PATH, pages::confirm::submit, form())
+        .raw(Method::GET, LOGIN_PATH, pages::login::show, page().alias("/_matrix/static/client/login"))
 }
 
 fn session_routes() -> Routes<Auth> {

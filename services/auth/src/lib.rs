@@ -13,8 +13,10 @@ pub mod config;
 mod error;
 mod http;
 mod keys;
+mod mail;
 mod metrics;
 mod outbox;
+mod pages;
 mod profiles;
 mod rendezvous;
 mod rpc;
@@ -24,21 +26,27 @@ mod store;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod threepids;
 mod uia;
 
 use std::sync::Arc;
 
+use futures::future::join;
 use matrixon_bus::Bus;
 use matrixon_cache::Cache;
+use matrixon_egress::Egress;
 use matrixon_http::{RouteInfo, Verifier};
 use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
 use matrixon_store::{
     Db,
     streams::{Appender, Limits},
 };
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, signatures::Ed25519KeyPair};
 
-use self::{accounts::password::Passwords, keys::claim_writer::ClaimWriter, state::Auth};
+use self::{
+    accounts::password::Passwords, keys::claim_writer::ClaimWriter, mail::Mailer, state::Auth,
+    threepids::bind::IdentityServers, uia::captcha::Captcha,
+};
 pub use self::{audit::chain as audit_chain, config::Config, error::AuthError};
 
 /// What this service is built from.
@@ -48,6 +56,10 @@ pub struct Deps {
     pub bus: Bus,
     pub clock: Clock,
     pub server_name: OwnedServerName,
+    /// Under requests to identity servers. A command on the database itself makes none.
+    pub signing_key: Option<Arc<Ed25519KeyPair>>,
+    /// What requests to captcha providers and identity servers may reach.
+    pub egress: matrixon_egress::Config,
     /// Where clients reach this server, for `well_known` in the answer to a log-in.
     pub client_base_url: Option<String>,
     pub verifier: Verifier,
@@ -67,6 +79,27 @@ pub enum BuildError {
     Config(String),
 }
 
+/// Those with whom we speak.
+struct Outside {
+    mailer: Mailer,
+    identity_servers: IdentityServers,
+    captcha: Option<Captcha>,
+}
+
+impl Outside {
+    fn new(config: &Config, deps: &Deps) -> Result<Self, BuildError> {
+        let needed = config.captcha.is_enabled() || !config.identity_servers.is_empty();
+        let egress = needed.then(|| Egress::new(&deps.egress)).transpose();
+        let egress = egress.map_err(|error| BuildError::Config(error.to_string()))?;
+        let mailer = Mailer::new(&config.email, &deps.server_name, deps.client_base_url.as_deref());
+        Ok(Self {
+            mailer: mailer.map_err(BuildError::Config)?,
+            identity_servers: IdentityServers::new(&config.identity_servers, egress.clone(), deps.signing_key.clone()),
+            captcha: egress.filter(|_| config.captcha.is_enabled()).map(|egress| Captcha::new(&config.captcha, egress)),
+        })
+    }
+}
+
 /// The routes of this service, for the gateway's table.
 pub fn routes() -> Vec<RouteInfo> {
     [http::routes().table(), rpc::admin::routes()].concat()
@@ -77,7 +110,10 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
     metrics::init();
     let (verifier, shutdown) = (deps.verifier.clone(), deps.shutdown.clone());
     let auth = build_state(config, deps)?;
-    let tasks = tokio::spawn(tasks::run(auth.clone(), shutdown));
+    let work = join(tasks::run(auth.clone(), shutdown.clone()), Box::pin(mail::run(auth.clone(), shutdown)));
+    let tasks = tokio::spawn(async move {
+        work.await;
+    });
     let router = http::routes().into_router(auth.clone(), verifier.clone()).merge(rpc::router(auth, verifier));
     Ok(Service { router, tasks })
 }
@@ -89,6 +125,8 @@ pub fn build_rpc(config: &Config, deps: Deps) -> Result<axum::Router, BuildError
 }
 
 fn build_state(config: &Config, deps: Deps) -> Result<Auth, BuildError> {
+    config.check(deps.client_base_url.as_deref()).map_err(BuildError::Config)?;
+    let parts = Outside::new(config, &deps)?;
     let passwords = Passwords::new(&config.password).map_err(BuildError::Config)?;
     let claims = ClaimWriter { bus: deps.bus.clone(), clock: deps.clock.clone() };
     let claims = Appender::spawn(deps.db.clone(), claims, Limits::default());
@@ -101,6 +139,9 @@ fn build_state(config: &Config, deps: Deps) -> Result<Auth, BuildError> {
         client_base_url: deps.client_base_url,
         config: config.clone(),
         passwords,
+        mailer: parts.mailer,
+        identity_servers: parts.identity_servers,
+        captcha: parts.captcha,
         last_seen: sessions::last_seen::LastSeen::default(),
         claims,
     })))

@@ -12,12 +12,22 @@ static LOGINS: LazyLock<IntCounterVec> =
 static REGISTRATIONS: LazyLock<IntCounterVec> =
     LazyLock::new(|| counter("auth_registrations_total", "Accounts made.", &["result"]));
 
+static MAILS: LazyLock<IntCounterVec> =
+    LazyLock::new(|| counter("auth_mails_total", "Mails given to the SMTP server, by result.", &["result"]));
+
 /// Counters whose first increase matters exist from the start.
 pub(crate) fn init() {
     for result in ["success", "refused", "busy", "failed"] {
         LOGINS.with_label_values(&[result]);
     }
     REGISTRATIONS.with_label_values(&["success"]);
+    for result in ["sent", "failed", "refused", "expired"] {
+        MAILS.with_label_values(&[result]);
+    }
+}
+
+pub(crate) fn count_mail(result: &str) {
+    MAILS.with_label_values(&[result]).inc();
 }
 
 pub(crate) fn count_login(result: &str) {

@@ -9,7 +9,8 @@ use matrixon_store::{Db, streams::Appender};
 use ruma::OwnedServerName;
 
 use crate::{
-    accounts::password::Passwords, config::Config, keys::claim_writer::ClaimWriter, sessions::last_seen::LastSeen,
+    accounts::password::Passwords, config::Config, keys::claim_writer::ClaimWriter, mail::Mailer,
+    sessions::last_seen::LastSeen, threepids::bind::IdentityServers, uia::captcha::Captcha,
 };
 
 #[derive(Clone)]
@@ -25,6 +26,10 @@ pub(crate) struct Shared {
     pub client_base_url: Option<String>,
     pub config: Config,
     pub passwords: Passwords,
+    pub mailer: Mailer,
+    pub identity_servers: IdentityServers,
+    /// None: there is none.
+    pub captcha: Option<Captcha>,
     pub last_seen: LastSeen,
     pub claims: Appender<ClaimWriter>,
 }

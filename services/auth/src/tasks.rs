@@ -11,7 +11,7 @@ use crate::{
     profiles::stream,
     sessions::revocations,
     state::Auth,
-    store::{login_tokens, openid_tokens, rendezvous_sessions, spent_refresh_tokens},
+    store::{login_tokens, openid_tokens, rendezvous_sessions, spent_refresh_tokens, validations},
 };
 
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -55,6 +55,7 @@ async fn prune_all(auth: &Auth) {
     let cutoff_ms = now_ms - KEEP_SPENT_MS;
     report("spent_refresh_tokens", batches(|limit| spent_refresh_tokens::prune_spent(db, cutoff_ms, limit)).await);
     report("rendezvous_sessions", batches(|limit| rendezvous_sessions::prune_sessions(db, now_ms, limit)).await);
+    report("threepid_validations", batches(|limit| validations::delete_expired(db, now_ms, limit)).await);
 }
 
 /// Until there is less than a batch to delete.

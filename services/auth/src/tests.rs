@@ -7,10 +7,11 @@ mod devices;
 mod harness;
 mod keys;
 mod outage;
+mod passwords;
 mod profiles;
 mod registration;
 mod revocations;
 mod tokens;
 mod uia;
 
-pub(crate) use self::harness::{Harness, on_both};
+pub(crate) use self::harness::{Harness, on_both, open};

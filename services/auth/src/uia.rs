@@ -10,8 +10,14 @@
 //! Sessions live in the cache, sealed with their own id. They name the operation (method, path with its parameters,
 //! user) that they were made for, and complete no other. When the cache has lost a session, a flow of one stage
 //! completes anyway.
+//!
+//! A stage may also be completed on a web page ([`fallback`]), on whichever replica: completed stages lie beside the
+//! session, each on its own, so that nobody who reads, thinks and writes undoes what others have completed meanwhile.
 
 mod authenticate;
+pub(crate) mod captcha;
+pub(crate) mod fallback;
+mod params;
 mod request;
 mod seal;
 mod session;
@@ -24,6 +30,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::{
     authenticate::{Done, Policy, authenticate, find_registered, reject},
+    params::build_params,
     request::Uia,
     stages::{Failure, Stage},
 };
@@ -35,6 +42,8 @@ pub(crate) type Flow = Vec<Stage>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     pub flows: Vec<Flow>,
+    /// What clients must know to show the stages.
+    pub params: Map<String, Value>,
     pub completed: Vec<Stage>,
     pub session: String,
     /// Why the last stage failed.
@@ -46,7 +55,7 @@ impl From<Challenge> for MatrixError {
         let flows: Vec<Value> = challenge.flows.iter().map(|stages| json!({ "stages": stages })).collect();
         let mut body = Map::new();
         body.insert("flows".to_owned(), flows.into());
-        body.insert("params".to_owned(), json!({}));
+        body.insert("params".to_owned(), challenge.params.into());
         body.insert("session".to_owned(), challenge.session.into());
         if !challenge.completed.is_empty() {
             body.insert("completed".to_owned(), json!(challenge.completed));

@@ -1,12 +1,10 @@
 //! The `gateway` section.
 
 use matrixon_http::LimitClass;
-use matrixon_runtime::config::Secret;
+use matrixon_runtime::{config::Secret, network::Network};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use crate::address::Network;
 
 /// The edge: what clients may ask for, how much and how often.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

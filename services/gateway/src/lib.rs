@@ -27,7 +27,6 @@ use matrixon_runtime::{
 };
 
 pub use self::{
-    address::{BadNetwork, Network},
     config::{Config, Limit, RateLimits, WellKnown},
     edge::Edge,
     table::TableError,

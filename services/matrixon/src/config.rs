@@ -22,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) discovery: matrixon_rpc::Config,
     pub(crate) telemetry: TelemetryConfig,
     pub(crate) shutdown: ShutdownConfig,
+    pub(crate) egress: matrixon_egress::Config,
     pub(crate) gateway: matrixon_gateway::Config,
     pub(crate) auth: matrixon_auth::Config,
     pub(crate) room: matrixon_room::Config,

@@ -113,6 +113,9 @@ impl Settings {
             let advice = "roles in processes of their own share a PostgreSQL database: set it to postgres://USER:PASSWORD@HOST/NAME";
             return Err(missing("database.url", advice));
         }
+        if self.has(Role::Auth) {
+            config.auth.check(config.server.client_base_url.as_deref()).map_err(anyhow::Error::msg)?;
+        }
         let shared = self.embedded || self.roles == Role::ALL || !self.needs_database();
         ensure!(
             shared || !config.database.url.starts_with("sqlite:"),

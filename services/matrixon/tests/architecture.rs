@@ -10,7 +10,8 @@ use std::{
 use serde_json::Value;
 
 const SERVICES: [&str; 6] = ["auth", "room", "sync", "media", "federation", "gateway"];
-const LIBRARIES: [&str; 9] = ["matrix", "http", "rpc", "store", "bus", "cache", "runtime", "rooms", "accounts"];
+const LIBRARIES: [&str; 10] =
+    ["matrix", "http", "rpc", "store", "bus", "cache", "egress", "runtime", "rooms", "accounts"];
 const LONGEST_FILE: usize = 500;
 
 /// What a crate of ours may depend on, of ours.
@@ -19,6 +20,7 @@ fn allowed(name: &str) -> Vec<&'static str> {
         // the floors from the bottom up
         "proto" | "matrix" | "runtime" | "testkit" => vec![],
         "store" | "bus" | "cache" => vec!["runtime", "proto"],
+        "egress" => vec!["runtime"],
         "http" | "rpc" => vec!["matrix", "proto", "runtime"],
         "rooms" => vec!["store", "matrix", "runtime"],
         "accounts" => vec!["store", "runtime"],
@@ -30,7 +32,7 @@ fn allowed(name: &str) -> Vec<&'static str> {
 }
 
 /// External crates that only these of ours may name.
-const EXCLUSIVE: [(&str, &[&str]); 8] = [
+const EXCLUSIVE: [(&str, &[&str]); 10] = [
     ("sqlx", &["store"]),
     ("redis", &["cache"]),
     ("async-nats", &["bus"]),
@@ -38,6 +40,8 @@ const EXCLUSIVE: [(&str, &[&str]); 8] = [
     ("tracing-subscriber", &["runtime", "loadtest"]),
     ("hickory-resolver", &["rpc"]),
     ("argon2", &["auth"]),
+    ("lettre", &["auth"]),
+    ("reqwest", &["egress", "matrixon", "testkit"]),
     ("toml", &["runtime", "testkit", "loadtest"]),
 ];
 

@@ -15,9 +15,10 @@ use crate::{
     },
     state::Auth,
     store::{
-        registration_tokens, user_states,
+        registration_tokens, user_states, user_terms,
         users::{self, NewUser, UserRow},
     },
+    threepids::{Credentials, Purpose, add::add_in},
 };
 
 /// A registration whose authentication is complete.
@@ -28,11 +29,16 @@ pub(crate) struct NewAccount {
     pub upgrades: Option<OwnedUserId>,
     pub password_hash: String,
     pub registration_token: Option<String>,
+    /// The confirmed e-mail address that the account gets.
+    pub validation: Option<Credentials>,
+    /// The documents of `auth.terms` have been agreed to.
+    pub terms: bool,
     /// None: no log-in wished.
     pub device: Option<DeviceWish>,
 }
 
-/// `M_USER_IN_USE` ← somebody else has the name · [`AuthError::RegistrationTokenSpent`] ← the token's last use is gone
+/// `M_USER_IN_USE` ← somebody else has the name · [`AuthError::RegistrationTokenSpent`] ← the token's last use is gone ·
+/// `M_THREEPID_IN_USE` ← somebody else has the address · `M_THREEPID_AUTH_FAILED` ← its confirmation is used up
 pub(crate) async fn create_account(
     auth: &Auth,
     new: NewAccount,
@@ -91,6 +97,12 @@ async fn insert_account(
     let account = users::insert_user(tx, &row).await?.ok_or(AuthError::UserInUse)?;
     if admin {
         registration_tokens::delete_bootstrap_token(tx).await?;
+    }
+    if let Some(creds) = &new.validation {
+        add_in(auth, tx, account, (creds, Purpose::Register), &meta.idempotency_key).await?;
+    }
+    for (id, policy) in auth.config.terms.iter().filter(|_| new.terms) {
+        user_terms::upsert_accepted(tx, account, id, &policy.version, now_ms).await?;
     }
     Ok(account)
 }

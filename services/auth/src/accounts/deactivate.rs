@@ -11,7 +11,7 @@ use crate::{
     outbox::{self, Outbox},
     sessions::{end, revocations::Revocation},
     state::Auth,
-    store::{cross_signing, departures, login_tokens, user_states},
+    store::{cross_signing, departures, login_tokens, threepids, user_states},
 };
 
 /// Ends an account; one that has ended may still be erased. With `erase`, as much as possible is forgotten, and who comes
@@ -39,6 +39,7 @@ pub(crate) async fn end_account(
     user_states::deactivate(tx, account, erase).await?;
     departures::insert_departure(tx, user_id.as_str(), now_ms).await?;
     login_tokens::delete_of_account(tx, account).await?;
+    threepids::delete_of_account(tx, account).await?;
     for usage in ["master", "self_signing", "user_signing"] {
         cross_signing::delete_key(tx, account, usage).await?;
     }

@@ -14,7 +14,11 @@ use crate::{
     metrics,
     outbox::{self, Outbox},
     state::Auth,
-    store::users::{self, UserRow},
+    store::{
+        threepids,
+        users::{self, UserRow},
+    },
+    threepids::bind::canonical_form,
 };
 
 /// Whom a log-in names.
@@ -121,7 +125,14 @@ async fn find_user(auth: &Auth, named: &Named) -> Result<(Option<UserRow>, Strin
             Some(user_id) => (users::find_user(&auth.db, user_id.as_str()).await?, user_id.to_string()),
             None => (None, name.clone()),
         },
-        Named::ThirdParty { medium, address } => (None, format!("{medium}:{address}")),
+        Named::ThirdParty { medium, address } => {
+            let address = canonical_form(medium, address);
+            let user = match threepids::find_owner(&auth.db, medium, &address).await? {
+                Some(user_id) => users::find_user(&auth.db, &user_id).await?,
+                None => None,
+            };
+            (user, format!("{medium}:{address}"))
+        }
         Named::Nobody => (None, String::new()),
     };
     let name = user.as_ref().map_or(name, |user| user.user_id.clone());

@@ -31,6 +31,11 @@ impl Token {
         Self::new("mxo_")
     }
 
+    /// The secret of a link in a mail.
+    pub(crate) fn new_mail() -> Self {
+        Self::new("mxm_")
+    }
+
     fn new(prefix: &str) -> Self {
         let text = random::token(prefix, RANDOM_CHARS);
         Self { sha256: hash_token(&text), text }

@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::{
-        LazyLock, OnceLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -20,7 +20,7 @@ use matrixon_proto::auth::v1::{
 use matrixon_runtime::{clock::Clock, shutdown::Shutdown};
 use matrixon_store::{Db, migrations};
 use matrixon_testkit::servers::Postgres;
-use ruma::{OwnedServerName, server_name};
+use ruma::{OwnedServerName, server_name, signatures::Ed25519KeyPair};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -248,6 +248,8 @@ async fn serve(
         bus: bus.clone(),
         clock: clock.clone(),
         server_name: Harness::server_name(),
+        signing_key: Ed25519KeyPair::from_der(&Ed25519KeyPair::generate(), "a_test".to_owned()).ok().map(Arc::new),
+        egress: matrixon_egress::Config { allow: vec!["127.0.0.0/8".parse().unwrap()], ..Default::default() },
         client_base_url: Some("https://matrix.example.org".to_owned()),
         verifier: Verifier::new(SECRET, None, clock.clone()),
         shutdown: shutdown.clone(),

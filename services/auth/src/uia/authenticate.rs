@@ -3,12 +3,16 @@
 use ruma::{UserId, api::IncomingRequest};
 
 use super::{
-    Challenge, Flow,
+    Challenge, Flow, build_params,
     request::Uia,
     session::Session,
-    stages::{Failure, Stage},
+    stages::{Failure, Proof, Stage, Who},
 };
-use crate::{error::AuthError, state::Auth};
+use crate::{
+    error::AuthError,
+    state::Auth,
+    threepids::{Credentials, Purpose},
+};
 
 /// What an endpoint asks for.
 #[derive(Clone, Debug)]
@@ -16,6 +20,8 @@ pub(crate) struct Policy<'a> {
     pub flows: Vec<Flow>,
     /// Who asks, where somebody is logged in already.
     pub user: Option<&'a UserId>,
+    /// For what an e-mail address must have been confirmed.
+    pub purpose: Option<Purpose>,
     /// The client may change its parameters from stage to stage (a username that was taken meanwhile, say).
     /// Otherwise what is confirmed is what was asked for first.
     pub params_may_change: bool,
@@ -24,7 +30,7 @@ pub(crate) struct Policy<'a> {
 impl<'a> Policy<'a> {
     /// The requester shows the password of the account again.
     pub(crate) fn password(user: &'a UserId) -> Self {
-        Self { flows: vec![vec![Stage::Password]], user: Some(user), params_may_change: false }
+        Self { flows: vec![vec![Stage::Password]], user: Some(user), purpose: None, params_may_change: false }
     }
 }
 
@@ -33,15 +39,24 @@ pub(crate) struct Done<R> {
     pub req: R,
     /// What was authenticated, for [`reject`].
     pub operation: String,
-    /// The registration token of the session, still to be counted.
-    pub registration_token: Option<String>,
+    /// What the stages have left to be used up.
+    pub proof: Proof,
     session: Session,
 }
 
 impl<R> Done<R> {
+    /// The confirmed address, still to be made use of.
+    pub(crate) fn validation(&self) -> Option<&Credentials> {
+        self.proof.validation.as_ref()
+    }
+
+    pub(crate) fn has_completed(&self, stage: Stage) -> bool {
+        self.session.completed.contains(&stage)
+    }
+
     /// What it takes to remember the account that this session makes.
-    pub(crate) fn take_record(&mut self) -> Record {
-        Record(std::mem::replace(&mut self.session, Session::new(String::new(), None)))
+    pub(crate) fn record(&self) -> Record {
+        Record(self.session.clone())
     }
 }
 
@@ -52,7 +67,7 @@ impl Record {
     /// From now on the session, shown with the same parameters, leads to this account.
     pub(crate) async fn remember(mut self, auth: &Auth, user_id: &UserId) {
         self.0.registered = Some(user_id.to_string());
-        self.0.save(auth).await;
+        self.0.save_whole(auth).await;
     }
 }
 
@@ -92,18 +107,17 @@ pub(crate) async fn authenticate<R: IncomingRequest>(
             request.build(&session.params).map_err(|_| AuthError::MissingParam("the parameters must be sent again"))?
         }
     };
-    let Some(stage) = dict.stage.as_deref() else {
-        // a first request, or a client that asks how far it is
-        return Err(challenge(auth, session, policy, None).await);
-    };
-    let in_flows = |stage: &Stage| policy.flows.iter().flatten().any(|known| known == stage);
-    let Some(stage) = Stage::from_name(stage).filter(in_flows) else {
-        let failure = Failure { errcode: "M_UNRECOGNIZED", message: "this stage is in none of the flows" };
-        return Err(challenge(auth, session, policy, Some(failure)).await);
-    };
-    match stage.check(auth, policy.user, &dict.members).await? {
-        Ok(proof) => session.complete(stage, proof),
-        Err(failure) => return Err(challenge(auth, session, policy, Some(failure)).await),
+    // without a stage: a first request, or a client that asks how far it is, perhaps after a fallback page
+    if let Some(name) = dict.stage.as_deref() {
+        let Some(stage) = Stage::from_name(name).filter(|stage| may_complete(auth, *stage, policy)) else {
+            let failure = Failure { errcode: "M_UNRECOGNIZED", message: "this stage is in none of the flows" };
+            return Err(challenge(auth, session, policy, Some(failure)).await);
+        };
+        let who = Who { user: policy.user, purpose: policy.purpose };
+        match stage.check(auth, who, &dict.members).await? {
+            Ok(proof) => session.complete(stage, proof),
+            Err(failure) => return Err(challenge(auth, session, policy, Some(failure)).await),
+        }
     }
     if !session.is_done(&policy.flows) {
         return Err(challenge(auth, session, policy, None).await);
@@ -111,13 +125,19 @@ pub(crate) async fn authenticate<R: IncomingRequest>(
     if known {
         session.delete(auth).await;
     }
-    Ok(Done { req, operation: request.operation(), registration_token: session.registration_token.clone(), session })
+    Ok(Done { req, operation: request.operation(), proof: session.proof.clone(), session })
+}
+
+/// A captcha may be solved where none is asked for: it harms nobody, and clients try.
+fn may_complete(auth: &Auth, stage: Stage, policy: &Policy<'_>) -> bool {
+    let in_flows = policy.flows.iter().flatten().any(|known| *known == stage);
+    in_flows || (stage == Stage::Recaptcha && auth.captcha.is_some())
 }
 
 /// A challenge for what failed only after the last stage, such as a registration token whose last use somebody
 /// else got.
 pub(crate) async fn reject(auth: &Auth, operation: String, policy: &Policy<'_>, failure: Failure) -> AuthError {
-    let session = Session::new(operation, policy.user.map(UserId::as_str));
+    let session = Session::new(operation, policy.user.map(UserId::as_str), policy.purpose);
     challenge(auth, session, policy, Some(failure)).await
 }
 
@@ -138,7 +158,7 @@ async fn open_session<R: IncomingRequest>(
         }
         return Ok((session, true));
     }
-    Ok((Session::new(operation, user), false))
+    Ok((Session::new(operation, user, policy.purpose), false))
 }
 
 fn adopt_params<R>(session: &mut Session, request: &Uia<R>, known: bool, policy: &Policy<'_>) -> Result<(), AuthError> {
@@ -156,6 +176,7 @@ async fn challenge(auth: &Auth, session: Session, policy: &Policy<'_>, failure: 
     session.save(auth).await;
     AuthError::Challenge(Box::new(Challenge {
         flows: policy.flows.clone(),
+        params: build_params(auth, &policy.flows),
         completed: session.completed,
         session: session.id,
         failure,

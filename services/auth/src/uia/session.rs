@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures::future::join;
 use matrixon_runtime::random;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{Flow, Stage, seal, stages::Proof};
-use crate::state::Auth;
+use crate::{state::Auth, threepids::Purpose};
 
 /// 143 bits.
 const ID_CHARS: usize = 24;
@@ -24,29 +25,46 @@ pub(super) struct Session {
     #[serde(skip)]
     pub(super) id: String,
     operation: String,
-    user: Option<String>,
+    pub(super) user: Option<String>,
+    /// For what an e-mail address must have been confirmed.
+    #[serde(default)]
+    pub(super) purpose: Option<Purpose>,
     pub(super) params: Map<String, Value>,
     /// Instead of parameters that are too many to be kept: their digest.
     #[serde(default)]
     params_digest: Option<String>,
     pub(super) completed: Vec<Stage>,
-    pub(super) registration_token: Option<String>,
+    #[serde(flatten)]
+    pub(super) proof: Proof,
     /// The account that this session made.
     #[serde(default)]
     pub(super) registered: Option<String>,
+    /// When it was last written.
+    #[serde(default)]
+    saved_ms: i64,
+    /// Something else than completed stages has changed since.
+    #[serde(skip)]
+    changed: bool,
+    /// Completed since, to be written beside it.
+    #[serde(skip)]
+    fresh: Vec<(Stage, Proof)>,
 }
 
 impl Session {
-    pub(super) fn new(operation: String, user: Option<&str>) -> Self {
+    pub(super) fn new(operation: String, user: Option<&str>, purpose: Option<Purpose>) -> Self {
         Self {
             id: random::id(ID_CHARS),
             operation,
             user: user.map(str::to_owned),
+            purpose,
             params: Map::new(),
             params_digest: None,
             completed: Vec::new(),
-            registration_token: None,
+            proof: Proof::default(),
             registered: None,
+            saved_ms: 0,
+            changed: true,
+            fresh: Vec::new(),
         }
     }
 
@@ -64,8 +82,12 @@ impl Session {
     }
 
     pub(super) fn set_params(&mut self, params: &Map<String, Value>) {
+        if self.params_digest.is_none() && self.params == *params {
+            return;
+        }
         self.params.clone_from(params);
         self.params_digest = None;
+        self.changed = true;
     }
 
     /// What is kept of it.
@@ -79,12 +101,15 @@ impl Session {
     }
 
     pub(super) fn complete(&mut self, stage: Stage, proof: Proof) {
+        self.fresh.push((stage, proof.clone()));
+        self.adopt(stage, proof);
+    }
+
+    fn adopt(&mut self, stage: Stage, proof: Proof) {
         if !self.completed.contains(&stage) {
             self.completed.push(stage);
         }
-        if proof.registration_token.is_some() {
-            self.registration_token = proof.registration_token;
-        }
+        self.proof.merge(proof);
     }
 
     /// Every stage of some flow is done. A flow without stages would be no authentication.
@@ -97,27 +122,79 @@ impl Session {
         if id.len() > MAX_ID_CHARS {
             return None;
         }
-        let sealed = auth.cache.get(&seal::cache_key(id)).await.ok()??;
-        let mut session: Self = serde_json::from_slice(&seal::open(id, &sealed)?).ok()?;
+        let key = seal::cache_key(id);
+        let stages = stages_key(&key);
+        let (sealed, completed) = join(auth.cache.get(&key), auth.cache.hash_all(&stages)).await;
+        let mut session: Self = serde_json::from_slice(&seal::open(id, &sealed.ok()??)?).ok()?;
         id.clone_into(&mut session.id);
+        for sealed in completed.unwrap_or_default().into_values() {
+            let opened = seal::open(id, &sealed);
+            let opened = opened.and_then(|plain| serde_json::from_slice::<(Stage, Proof)>(&plain).ok());
+            if let Some((stage, proof)) = opened {
+                session.adopt(stage, proof);
+            }
+        }
         Some(session)
     }
 
-    /// Losing it only costs the client another round.
+    /// Writes what has changed. Losing it only costs the client another round.
     pub(super) async fn save(&self, auth: &Auth) {
-        let lifetime = Duration::from_secs(auth.config.interactive_session_seconds.max(1));
-        let Ok(plain) = serde_json::to_vec(&self.shortened()) else { return };
-        let Some(sealed) = seal::seal(&self.id, plain) else { return };
+        let lifetime = lifetime(auth);
+        let age_ms = auth.clock.now_ms().saturating_sub(self.saved_ms);
+        // a client that waits keeps its session alive, and rewrites it no more often than it must
+        let renew = u128::try_from(age_ms).unwrap_or(0) * 2 > lifetime.as_millis();
+        if self.changed || renew {
+            self.write_base(auth, lifetime).await;
+        }
+        let fresh = self.fresh.iter().map(|(stage, proof)| (*stage, proof.clone()));
+        let all = self.completed.iter().map(|stage| (*stage, self.proof.clone()));
+        let due: Vec<(Stage, Proof)> = if renew { all.collect() } else { fresh.collect() };
+        for entry in due {
+            self.write_stage(auth, &entry, lifetime).await;
+        }
+    }
+
+    /// The same when the session is in the cache no more.
+    pub(super) async fn save_whole(&self, auth: &Auth) {
+        self.write_base(auth, lifetime(auth)).await;
+    }
+
+    async fn write_base(&self, auth: &Auth, lifetime: Duration) {
+        let mut kept = self.shortened();
+        kept.saved_ms = auth.clock.now_ms();
+        let sealed = serde_json::to_vec(&kept).ok().and_then(|plain| seal::seal(&self.id, plain));
+        let Some(sealed) = sealed else { return };
         if let Err(error) = auth.cache.set(&seal::cache_key(&self.id), sealed.into(), lifetime).await {
             tracing::debug!(%error, "an interactive session could not be kept");
         }
     }
 
+    async fn write_stage(&self, auth: &Auth, entry: &(Stage, Proof), lifetime: Duration) {
+        let sealed = serde_json::to_vec(entry).ok().and_then(|plain| seal::seal(&self.id, plain));
+        let Some(sealed) = sealed else { return };
+        let key = stages_key(&seal::cache_key(&self.id));
+        if let Err(error) = auth.cache.hash_set(&key, entry.0.name(), sealed.into(), lifetime).await {
+            tracing::debug!(%error, "a completed stage could not be kept");
+        }
+    }
+
     pub(super) async fn delete(&self, auth: &Auth) {
-        if let Err(error) = auth.cache.delete(&seal::cache_key(&self.id)).await {
+        let key = seal::cache_key(&self.id);
+        let stages = stages_key(&key);
+        let (session, stages) = join(auth.cache.delete(&key), auth.cache.delete(&stages)).await;
+        if let Err(error) = session.and(stages) {
             tracing::debug!(%error, "an interactive session could not be deleted");
         }
     }
+}
+
+fn lifetime(auth: &Auth) -> Duration {
+    Duration::from_secs(auth.config.interactive_session_seconds.max(1))
+}
+
+/// Beside the session: what is completed, a field a stage.
+fn stages_key(session: &str) -> String {
+    format!("{session}:stages")
 }
 
 fn digest(params: &Map<String, Value>) -> String {

@@ -4,7 +4,13 @@ use ruma::UserId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{error::AuthError, sessions::login::check_password, state::Auth, store::registration_tokens};
+use crate::{
+    error::AuthError,
+    sessions::login::check_password,
+    state::Auth,
+    store::registration_tokens,
+    threepids::{Credentials, Purpose, validate},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stage {
@@ -14,6 +20,12 @@ pub enum Stage {
     Password,
     #[serde(rename = "m.login.registration_token")]
     RegistrationToken,
+    #[serde(rename = "m.login.email.identity")]
+    EmailIdentity,
+    #[serde(rename = "m.login.terms")]
+    Terms,
+    #[serde(rename = "m.login.recaptcha")]
+    Recaptcha,
 }
 
 /// Why a stage failed: it goes into the 401, next to the flows.
@@ -23,33 +35,63 @@ pub struct Failure {
     pub message: &'static str,
 }
 
-/// What a completed stage leaves in the session.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a completed stage leaves in the session, to be used up by the operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proof {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub registration_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Credentials>,
+}
+
+/// Whose session it is, and what for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Who<'a> {
+    pub user: Option<&'a UserId>,
+    pub purpose: Option<Purpose>,
+}
+
+impl Proof {
+    /// What is new is kept beside what was there.
+    pub(super) fn merge(&mut self, later: Self) {
+        self.registration_token = later.registration_token.or(self.registration_token.take());
+        self.validation = later.validation.or(self.validation.take());
+    }
 }
 
 impl Stage {
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "m.login.dummy" => Some(Self::Dummy),
-            "m.login.password" => Some(Self::Password),
-            "m.login.registration_token" => Some(Self::RegistrationToken),
-            _ => None,
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Dummy, Self::Password, Self::RegistrationToken, Self::EmailIdentity, Self::Terms, Self::Recaptcha];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Dummy => "m.login.dummy",
+            Self::Password => "m.login.password",
+            Self::RegistrationToken => "m.login.registration_token",
+            Self::EmailIdentity => "m.login.email.identity",
+            Self::Terms => "m.login.terms",
+            Self::Recaptcha => "m.login.recaptcha",
         }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name() == name)
     }
 
     /// Checks the members of an `auth` object. The inner error is the client's, the outer one is not.
     pub(super) async fn check(
         self,
         auth: &Auth,
-        user: Option<&UserId>,
+        who: Who<'_>,
         members: &Map<String, Value>,
     ) -> Result<Result<Proof, Failure>, AuthError> {
         match self {
-            Self::Dummy => Ok(Ok(Proof::default())),
-            Self::Password => check_password_stage(auth, user, members).await,
+            // whoever says so has read them: which versions, the registration writes down
+            Self::Dummy | Self::Terms => Ok(Ok(Proof::default())),
+            Self::Password => check_password_stage(auth, who.user, members).await,
             Self::RegistrationToken => check_registration_token(auth, members).await,
+            Self::EmailIdentity => check_email(auth, who.purpose, members).await,
+            Self::Recaptcha => check_captcha(auth, members).await,
         }
     }
 }
@@ -95,7 +137,46 @@ async fn check_registration_token(
         return Ok(Err(Failure { errcode: "M_MISSING_PARAM", message: "`token` is missing" }));
     };
     if registration_tokens::is_valid(&auth.db, token, auth.clock.now_ms()).await? {
-        return Ok(Ok(Proof { registration_token: Some(token.clone()) }));
+        return Ok(Ok(Proof { registration_token: Some(token.clone()), ..Proof::default() }));
     }
     Ok(Err(Failure { errcode: "M_UNAUTHORIZED", message: "this registration token is not valid" }))
+}
+
+/// Clients ask again and again until the link has been followed. Using the confirmation up happens with the operation,
+/// in its transaction.
+async fn check_email(
+    auth: &Auth,
+    purpose: Option<Purpose>,
+    members: &Map<String, Value>,
+) -> Result<Result<Proof, Failure>, AuthError> {
+    const MISSING: Failure =
+        Failure { errcode: "M_MISSING_PARAM", message: "`threepid_creds` with `sid` and `client_secret` is missing" };
+    const NOT_YET: Failure = Failure { errcode: "M_UNAUTHORIZED", message: "the address has not been confirmed" };
+    // the second spelling is of clients before r0.6
+    let creds = members.get("threepid_creds").or_else(|| members.get("threepidCreds"));
+    let text = |name: &str| creds.and_then(|creds| creds.get(name)).and_then(Value::as_str).map(str::to_owned);
+    let (Some(sid), Some(client_secret)) = (text("sid"), text("client_secret")) else { return Ok(Err(MISSING)) };
+    let creds = Credentials { sid, client_secret };
+    let Some(purpose) = purpose else { return Ok(Err(NOT_YET)) };
+    match validate::find_confirmed(auth, &creds, purpose).await? {
+        Some(_) => Ok(Ok(Proof { validation: Some(creds), ..Proof::default() })),
+        None => Ok(Err(NOT_YET)),
+    }
+}
+
+async fn check_captcha(auth: &Auth, members: &Map<String, Value>) -> Result<Result<Proof, Failure>, AuthError> {
+    let Some(Value::String(response)) = members.get("response") else {
+        return Ok(Err(Failure { errcode: "M_CAPTCHA_NEEDED", message: "`response` is missing" }));
+    };
+    let Some(captcha) = &auth.captcha else {
+        return Ok(Err(Failure { errcode: "M_UNRECOGNIZED", message: "there is no captcha" }));
+    };
+    match captcha.verify(response).await {
+        Ok(true) => Ok(Ok(Proof::default())),
+        Ok(false) => Ok(Err(Failure { errcode: "M_CAPTCHA_INVALID", message: "the captcha was not solved" })),
+        Err(error) => {
+            tracing::warn!(%error, "a captcha");
+            Err(AuthError::ThirdPartyAway("the captcha cannot be verified right now"))
+        }
+    }
 }

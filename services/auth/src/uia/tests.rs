@@ -4,16 +4,14 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{Flow, Stage, session::Session, stages::Proof};
 
-const STAGES: [Stage; 3] = [Stage::Dummy, Stage::Password, Stage::RegistrationToken];
-
 fn stages(most: usize) -> impl Strategy<Value = Flow> {
-    vec(select(STAGES.as_slice()), 0..=most)
+    vec(select(Stage::ALL.as_slice()), 0..=most)
 }
 
 proptest! {
     #[test]
     fn done_means_that_every_stage_of_some_flow_was_completed(flows in vec(stages(3), 0..4), done in stages(6)) {
-        let mut session = Session::new("operation".to_owned(), None);
+        let mut session = Session::new("operation".to_owned(), None, None);
         for stage in &done {
             session.complete(*stage, Proof::default());
         }
@@ -23,7 +21,7 @@ proptest! {
 
     #[test]
     fn a_session_is_for_one_operation_of_one_user(operation in ".{0,20}", other in ".{0,20}", user in ".{1,20}") {
-        let session = Session::new(operation.clone(), Some(&user));
+        let session = Session::new(operation.clone(), Some(&user), None);
         prop_assert!(session.is_for(&operation, Some(&user)));
         prop_assert_eq!(session.is_for(&other, Some(&user)), other == operation);
         prop_assert!(!session.is_for(&operation, None));
@@ -32,10 +30,11 @@ proptest! {
 
 #[test]
 fn a_proof_is_kept_by_later_stages() {
-    let mut session = Session::new("operation".to_owned(), None);
-    session.complete(Stage::RegistrationToken, Proof { registration_token: Some("token".to_owned()) });
+    let mut session = Session::new("operation".to_owned(), None, None);
+    session
+        .complete(Stage::RegistrationToken, Proof { registration_token: Some("token".to_owned()), ..Proof::default() });
     session.complete(Stage::Dummy, Proof::default());
-    assert_eq!(session.registration_token.as_deref(), Some("token"));
+    assert_eq!(session.proof.registration_token.as_deref(), Some("token"));
     assert_eq!(session.completed, [Stage::RegistrationToken, Stage::Dummy]);
 }
 
@@ -45,7 +44,7 @@ fn parameters_that_are_too_many_are_known_by_their_digest() {
         let devices = vec![device_id.repeat(200); 100];
         serde_json::Map::from_iter([("devices".to_owned(), devices.into())])
     };
-    let mut session = Session::new("operation".to_owned(), None);
+    let mut session = Session::new("operation".to_owned(), None, None);
     assert!(!session.began_otherwise(&params("A")));
     session.set_params(&params("A"));
     let kept = session.shortened();

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod health;
 pub mod metrics;
+pub mod network;
 pub mod query_stats;
 pub mod random;
 pub mod reload;

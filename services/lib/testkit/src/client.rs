@@ -26,6 +26,12 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 pub const PASSWORD: &str = "correct horse battery staple";
 
+/// An HTTP client under construction. In one build with the server reqwest knows TLS, and wants to be told by whom.
+pub fn http() -> reqwest::ClientBuilder {
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+}
+
 /// An account's session, or nobody's.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -60,7 +66,7 @@ impl Reply {
 impl Client {
     /// Nobody yet; alternates over `urls`.
     pub fn new(urls: &[String]) -> Result<Self> {
-        let http = reqwest::Client::builder().timeout(LIMIT).build()?;
+        let http = http().timeout(LIMIT).build()?;
         let (user_id, device_id) = (String::new(), String::new());
         Ok(Self { http, urls: urls.into(), turn: Arc::default(), user_id, device_id, token: None })
     }

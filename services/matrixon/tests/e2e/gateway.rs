@@ -119,7 +119,7 @@ async fn answers_are_compressed(env: Shared) -> Result<()> {
     let alice = env.user("alice").await?;
     env.room(&alice, &[]).await?;
     let token = alice.token.clone().unwrap_or_default();
-    let http = reqwest::Client::builder().build()?;
+    let http = matrixon_testkit::client::http().build()?;
     for encoding in ["gzip", "zstd"] {
         let url = format!("{}/_matrix/client/v3/sync", alice.next_url());
         let response = http.get(url).bearer_auth(&token).header("accept-encoding", encoding).send().await?;
@@ -132,7 +132,7 @@ async fn answers_are_compressed(env: Shared) -> Result<()> {
 }
 
 async fn h2_is_spoken(env: Shared) -> Result<()> {
-    let http = reqwest::Client::builder().http2_prior_knowledge().build()?;
+    let http = matrixon_testkit::client::http().http2_prior_knowledge().build()?;
     let response = http.get(format!("{}/_matrix/client/versions", env.urls[0])).send().await?;
     assert_eq!(response.version(), reqwest::Version::HTTP_2);
     assert_eq!(response.status(), 200);

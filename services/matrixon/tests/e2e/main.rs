@@ -38,6 +38,7 @@ mod timeline;
 mod to_device;
 mod traces;
 mod transactions;
+mod uia;
 mod wire;
 
 use std::process::ExitCode;
@@ -104,6 +105,9 @@ fn main() -> ExitCode {
         suite.run(topology.as_str(), limits::all(), 1, |_| limits::start(topology));
         suite.run(topology.as_str(), operations::all(), 1, |_| operations::start(topology));
         suite.run(topology.as_str(), traces::all(), 1, |runtime| traces::start(topology, runtime));
+        // with mail, a captcha, terms, and a browser
+        suite.run(topology.as_str(), uia::all(), WIDTH, |_| uia::start(topology));
+        suite.run(topology.as_str(), uia::faults(), 1, |_| uia::start(topology));
     }
     suite.finish()
 }

@@ -34,7 +34,8 @@ impl Network {
             .map(|process| format!("{}/readyz", process.internal_url))
             .collect();
         let ready: Arc<[AtomicBool]> = addresses.iter().map(|_| AtomicBool::new(true)).collect();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(1)).pool_max_idle_per_host(0).build()?;
+        let http =
+            matrixon_testkit::client::http().timeout(Duration::from_secs(1)).pool_max_idle_per_host(0).build()?;
         let prober = runtime.spawn(probe(http, addresses, Arc::clone(&ready)));
         Ok(Self { cluster: Arc::new(cluster), client, ready, turn: AtomicUsize::new(0), prober })
     }

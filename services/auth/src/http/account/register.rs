@@ -22,7 +22,8 @@ use crate::{
     metrics,
     sessions::start::{DeviceWish, Session},
     state::Auth,
-    uia::{self, Done, Failure, Policy, Uia},
+    threepids::Purpose,
+    uia::{self, Done, Failure, Policy, Stage, Uia},
 };
 
 const TOKEN_SPENT: Failure =
@@ -34,7 +35,7 @@ pub(crate) async fn handler(
     Matrix { req: request, meta, .. }: Matrix<Uia<v3::Request>, NoAuth>,
 ) -> Result<RawJson, AuthError> {
     let flows = auth.config.registration_flows();
-    let policy = Policy { flows, user: None, params_may_change: true };
+    let policy = Policy { flows, user: None, purpose: Some(Purpose::Register), params_may_change: true };
     if let Some(req) = request.request()
         && is_guest(req)?
     {
@@ -50,11 +51,11 @@ pub(crate) async fn handler(
         return Err(AuthError::RegistrationClosed);
     }
     let is_replay = request.is_replay();
-    let mut done = uia::authenticate(&auth, request, &policy).await?;
+    let done = uia::authenticate(&auth, request, &policy).await?;
     if is_replay {
         check(&auth, &done.req).await?;
     }
-    let (operation, record) = (done.operation.clone(), done.take_record());
+    let (operation, record) = (done.operation.clone(), done.record());
     match register(&auth, done, &meta).await {
         Err(AuthError::RegistrationTokenSpent) => Err(uia::reject(&auth, operation, &policy, TOKEN_SPENT).await),
         Err(error) => Err(error),
@@ -86,13 +87,21 @@ async fn register(
     done: Done<v3::Request>,
     meta: &RequestMeta,
 ) -> Result<(OwnedUserId, Option<Session>), AuthError> {
-    let Done { req, registration_token, .. } = done;
+    let terms = done.has_completed(Stage::Terms);
+    let Done { req, proof, .. } = done;
     let device = device_wish(&req);
     let upgrades = find_upgrade(auth, &req).await?;
     let password = req.password.ok_or(AuthError::MissingParam("`password` is missing"))?;
     let password_hash = auth.passwords.hash(password).await?;
-    let account =
-        NewAccount { username: req.username, upgrades, password_hash, registration_token, device: device.clone() };
+    let account = NewAccount {
+        username: req.username,
+        upgrades,
+        password_hash,
+        registration_token: proof.registration_token,
+        validation: proof.validation,
+        terms,
+        device: device.clone(),
+    };
     let created = match create::create_account(auth, account, meta).await {
         // an earlier attempt at this request, thought dead, may have finished meanwhile
         Err(error @ (AuthError::UserInUse | AuthError::RegistrationTokenSpent)) => {

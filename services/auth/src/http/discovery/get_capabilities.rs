@@ -34,7 +34,7 @@ pub(crate) async fn handler(
         "m.set_displayname": { "enabled": may_set(DISPLAYNAME) },
         "m.set_avatar_url": { "enabled": may_set(AVATAR_URL) },
         "m.profile_fields": profile_fields,
-        "m.3pid_changes": { "enabled": false },
+        "m.3pid_changes": { "enabled": auth.config.email.is_enabled() },
         "m.get_login_token": { "enabled": true },
     } });
     if requester.admin {

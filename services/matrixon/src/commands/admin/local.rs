@@ -33,6 +33,8 @@ pub(super) async fn open(path: Option<&Path>) -> Result<(Transport, Db)> {
         bus: Bus::connect(&matrixon_bus::Config { url: "local".to_owned(), ..Default::default() }).await?,
         clock: clock.clone(),
         server_name: settings.server_name()?,
+        signing_key: None,
+        egress: config.egress.clone(),
         client_base_url: config.server.client_base_url.clone(),
         verifier: Verifier::new(&secret, None, clock.clone()),
         shutdown: Shutdown::new(),

@@ -13,6 +13,8 @@ pub(crate) async fn build(base: &Base) -> Result<Built> {
         bus: base.bus.clone(),
         clock: base.clock.clone(),
         server_name: base.server_name.clone(),
+        signing_key: Some(base.signing_key()?),
+        egress: config.egress.clone(),
         client_base_url: config.server.client_base_url.clone(),
         verifier: base.verifier.clone(),
         shutdown: base.shutdown.clone(),
