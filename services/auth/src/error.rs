@@ -50,8 +50,6 @@ pub enum AuthError {
     ProfileTooLarge,
     #[error("the name of a profile field has at most 255 bytes")]
     KeyTooLarge,
-    #[error("a token is needed")]
-    MissingToken,
     #[error("guests may not do this")]
     Guest,
     #[error("no such user: {0}")]
@@ -124,7 +122,6 @@ impl From<AuthError> for MatrixError {
             }
             AuthError::ProfileTooLarge => Self::new(StatusCode::BAD_REQUEST, "M_PROFILE_TOO_LARGE", message),
             AuthError::KeyTooLarge => Self::new(StatusCode::BAD_REQUEST, "M_KEY_TOO_LARGE", message),
-            AuthError::MissingToken => Self::missing_token(),
             AuthError::Guest => Self::guest_access_forbidden(message),
             AuthError::InvalidParam(_) => Self::invalid_param(message),
             AuthError::MissingParam(_) => Self::missing_param(message),

@@ -10,8 +10,6 @@ mod append;
 pub mod config;
 mod consumers;
 mod device_lists;
-mod device_lists;
-mod devices;
 mod devices;
 mod directory;
 mod erased;
