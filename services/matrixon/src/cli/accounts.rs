@@ -197,7 +197,7 @@ pub(crate) enum UserCommand {
     /// Create many accounts from a file; what exists already is left as it is, so run it again after an interruption
     Import {
         /// CSV with a line of column names, or an object a line: username, password or `password_hash` (argon2id, bcrypt), admin,
-        /// displayname, emails. `-`: standard input
+        /// displayname. `-`: standard input
         file: PathBuf,
         /// What the file is [default: by its name]
         #[arg(long)]

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use crate::env::{ADMIN_TOKEN, Env, Shared, expect_error, list};
 
 tests![Env: strangers_and_users_are_refused, rest_makes_and_changes_accounts, the_command_line_does_the_same,
-    an_account_is_locked_ended_and_never_given_away, sessions_end_everywhere_within_a_second, a_key_makes_a_request_one, everything_is_in_the_audit_log,
+    an_account_is_locked_ended_and_never_given_away, sessions_end_everywhere_within_a_second,
+    a_key_makes_a_request_one, everything_is_in_the_audit_log,
     tokens_are_made_and_revoked, accounts_are_imported, bad_requests_are_told_so];
 
 const ADMIN: &str = "/_matrixon/admin/v1";
@@ -217,6 +218,9 @@ async fn everything_is_in_the_audit_log(env: Shared) -> Result<()> {
     let none = json!({ "device_ids": ["NONE"] });
     let refused = admin.request(Method::POST, &format!("{path}/devices/delete"), Some(&none)).await?;
     expect_error(&refused, 404, "M_NOT_FOUND");
+    let person = env.admin().await?;
+    let lock = format!("/_matrix/client/v1/admin/lock/{target}");
+    person.put(&lock, &json!({ "locked": true })).await?;
     let log = admin.get(&format!("{ADMIN}/audit?target={target}")).await?;
     let seen: Vec<(&str, &str, &str)> = list(&log, "/records")
         .iter()
@@ -225,12 +229,19 @@ async fn everything_is_in_the_audit_log(env: Shared) -> Result<()> {
             (field("action"), field("via"), field("result"))
         })
         .collect();
-    let expected =
-        [("user.promote", "rest", "ok"), ("user.demote", "grpc", "ok"), ("user.delete-device", "rest", "M_NOT_FOUND")];
+    let expected = [
+        ("user.promote", "rest", "ok"),
+        ("user.demote", "grpc", "ok"),
+        ("user.delete-device", "rest", "M_NOT_FOUND"),
+        ("user.lock", "client", "ok"),
+    ];
     assert_eq!(seen, expected, "{log}");
-    assert!(list(&log, "/records").iter().all(|one| one["actor"] == "token" && one["remote"] == "127.0.0.1"), "{log}");
+    let records = list(&log, "/records");
+    assert!(records.iter().all(|one| one["remote"] == "127.0.0.1"), "{log}");
+    assert!(records[..3].iter().all(|one| one["actor"] == "token"), "{log}");
+    assert_eq!(records[3]["actor"], person.user_id.as_str(), "{log}");
     let listed = done(&env, &["audit", "list", "--target", &alice.user_id]).await?;
-    assert_eq!(listed.lines().count(), 4, "{listed}");
+    assert_eq!(listed.lines().count(), 5, "{listed}");
     let head = done(&env, &["audit", "verify"]).await?;
     let head = head.trim().rsplit(' ').next().unwrap_or_default();
     done(&env, &["audit", "verify", "--expect", head]).await?;
