@@ -100,10 +100,14 @@ fn spell(argument: &Arg) -> String {
 fn explain(argument: &Arg) -> String {
     let mut text =
         argument.get_help().map(ToString::to_string).unwrap_or_default().replace('|', "\\|").replace('\n', " ");
+    let takes_values = argument.get_num_args().is_some_and(|number| number.takes_values());
     let choices: Vec<String> =
         argument.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
-    if !choices.is_empty() && argument.get_num_args().is_some_and(|number| number.takes_values()) {
+    if !choices.is_empty() && takes_values {
         let _ = write!(text, " ({})", choices.join(", "));
+    }
+    if let Some(value) = argument.get_default_values().first().filter(|_| takes_values) {
+        let _ = write!(text, " [default: {}]", value.to_string_lossy());
     }
     if let Some(variable) = argument.get_env().and_then(|variable| variable.to_str()) {
         let _ = write!(text, " (`{variable}`)");
