@@ -161,8 +161,8 @@ impl Lab {
             done = nobody.request(Method::POST, REGISTER, Some(&body)).await?.body;
         }
         let mut client = nobody.with_token(done["access_token"].as_str().with_context(|| done.to_string())?);
-        client.user_id = done["user_id"].as_str().unwrap_or_default().to_owned();
-        client.device_id = done["device_id"].as_str().unwrap_or_default().to_owned();
+        done["user_id"].as_str().unwrap_or_default().clone_into(&mut client.user_id);
+        done["device_id"].as_str().unwrap_or_default().clone_into(&mut client.device_id);
         Ok(client)
     }
 

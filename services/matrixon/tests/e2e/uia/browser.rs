@@ -44,7 +44,8 @@ impl Browser {
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } } } });
         let made = browser.call("POST", "", wanted).await?;
-        browser.session += &format!("/{}", made["sessionId"].as_str().context("no session")?);
+        browser.session.push('/');
+        browser.session.push_str(made["sessionId"].as_str().context("no session")?);
         Ok(browser)
     }
 
