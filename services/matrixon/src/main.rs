@@ -15,6 +15,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // what else speaks TLS in this process finds it; a second time changes nothing
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     match commands::run(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -16,7 +16,7 @@ use crate::{
 
 /// To be merged into the router of the cluster listener.
 pub(crate) fn router(room: Room) -> axum::Router {
-    tonic::service::Routes::new(RoomServer::new(room)).into_axum_router()
+    tonic::service::Routes::new(RoomServer::new(room)).into_axum_router().reset_fallback()
 }
 
 impl From<RoomError> for Status {

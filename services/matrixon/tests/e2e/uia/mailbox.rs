@@ -15,7 +15,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than the queue's polling and a loaded machine can need.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Longer than the lease of a mail that a killed process had taken.
+const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(crate) struct Mailbox {
