@@ -21,7 +21,7 @@ const TAKES_EFFECT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// <https://spec.matrix.org/v1.19/client-server-api/#guest-access>, and what belongs to it: the other spellings of
 /// joining and of state, logging out, and routes that need no account at all.
-const FOR_GUESTS: [(&str, &str); 35] = [
+const FOR_GUESTS: [(&str, &str); 36] = [
     ("GET", "/rooms/{}/state"),
     ("GET", "/rooms/{}/context/{}"),
     ("GET", "/rooms/{}/event/{}"),
@@ -46,6 +46,7 @@ const FOR_GUESTS: [(&str, &str); 35] = [
     ("PUT", "/sendToDevice/{}/{}"),
     ("PUT", "/profile/{}/displayname"),
     ("PUT", "/profile/{}/{}"),
+    ("PUT", "/uk.tcpip.msc4133/profile/{}/{}"),
     ("DELETE", "/profile/{}/displayname"),
     ("GET", "/devices"),
     ("GET", "/devices/{}"),
