@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     directory::index::Names,
-    store::directory::{DirectoryUser, upsert_user},
+    store::directory::{DirectoryUser, Known, put_user},
 };
 
 /// Adds the consumers to the tasks of the process; they end soon after it drains.
@@ -47,7 +47,7 @@ async fn wake_by_bells(bus: Bus, waker: Waker, shutdown: Shutdown) {
     }
 }
 
-async fn index_user(tx: &mut Tx, user: &DirectoryUser) -> Result<(), StoreError> {
+async fn index_user(tx: &mut Tx, user: &DirectoryUser, known: Known) -> Result<(), StoreError> {
     let names = Names::new(&user.user_id, user.displayname.as_deref());
-    upsert_user(tx, user, &names.entries().into_iter().collect::<Vec<_>>()).await
+    put_user(tx, user, &names.entries().into_iter().collect::<Vec<_>>(), known).await
 }

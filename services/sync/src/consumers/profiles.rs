@@ -12,7 +12,7 @@ use matrixon_store::{
 };
 
 use super::index_user;
-use crate::store::directory::{DirectoryUser, delete_user};
+use crate::store::directory::{DirectoryUser, Known, delete_user};
 
 pub(super) const CONSUMER: Consumer =
     Consumer { name: "sync.directory_users", stream: Stream::PROFILES, shards: 4, start: Start::Beginning, batch: 200 };
@@ -47,7 +47,7 @@ impl Work for Index {
                         displayname: profile.displayname.clone(),
                         avatar_url: profile.avatar_url.clone(),
                     };
-                    index_user(&mut tx, &user).await?;
+                    index_user(&mut tx, &user, Known::Replace).await?;
                 }
                 None => delete_user(&mut tx, user_id).await?, // deactivated
             }

@@ -15,7 +15,7 @@ use matrixon_store::{
 use serde::Deserialize;
 
 use super::index_user;
-use crate::store::directory::{DirectoryUser, StateRow, list_state, load_users, set_public};
+use crate::store::directory::{DirectoryUser, Known, StateRow, list_state, load_users, set_public};
 
 pub(crate) const NAME: &str = "sync.directory_rooms";
 
@@ -45,8 +45,8 @@ impl Work for Index {
         for (room, is_public) in public {
             set_public(&mut tx, room, is_public).await?;
         }
-        for user in &users {
-            index_user(&mut tx, user).await?;
+        for (user, known) in &users {
+            index_user(&mut tx, user, *known).await?;
         }
         batch.commit(tx).await?;
         Ok(Outcome::Done)
@@ -62,7 +62,7 @@ struct Member {
 impl Index {
     /// Who joined and is not in the directory like that. Local users are there by their profile; one who is missing was
     /// made by an older version.
-    async fn new_users(&self, rows: &[StateRow]) -> Result<Vec<DirectoryUser>, StoreError> {
+    async fn new_users(&self, rows: &[StateRow]) -> Result<Vec<(DirectoryUser, Known)>, StoreError> {
         let joined: BTreeMap<&str, &StateRow> = rows
             .iter()
             .filter(|row| row.event_type == "m.room.member" && row.membership.as_deref() == Some("join"))
@@ -79,11 +79,13 @@ impl Index {
             let entry = known.iter().find(|user| user.user_id == user_id);
             if let Some(profile) = local.iter().find(|profile| profile.user_id == user_id) {
                 if entry.is_none() {
-                    users.push(DirectoryUser {
+                    let user = DirectoryUser {
                         user_id: user_id.to_owned(),
                         displayname: profile.displayname.clone(),
                         avatar_url: profile.avatar_url.clone(),
-                    });
+                    };
+                    // the consumer of profiles may have written a newer name meanwhile
+                    users.push((user, Known::Keep));
                 }
                 continue;
             }
@@ -97,7 +99,7 @@ impl Index {
                 avatar_url: clean(avatar_url),
             };
             if entry != Some(&user) && !profiles::exists(&self.db, user_id).await? {
-                users.push(user);
+                users.push((user, Known::Replace));
             }
         }
         Ok(users)

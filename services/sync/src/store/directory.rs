@@ -136,16 +136,34 @@ pub(crate) async fn delete_user(tx: &mut Tx, user_id: &str) -> Result<(), StoreE
     Ok(())
 }
 
+/// Over what is there?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// What is there is as new or newer: another consumer wrote it.
+    Keep,
+    Replace,
+}
+
 /// `entries` are `(kind, entry)`, each once.
-pub(crate) async fn upsert_user(tx: &mut Tx, user: &DirectoryUser, entries: &[(i16, &str)]) -> Result<(), StoreError> {
-    exec!(
+pub(crate) async fn put_user(
+    tx: &mut Tx,
+    user: &DirectoryUser,
+    entries: &[(i16, &str)],
+    known: Known,
+) -> Result<(), StoreError> {
+    let written = exec!(
         tx.ex(),
         "insert into directory_users (user_id, displayname, avatar_url) values ($1, $2, $3)
-         on conflict (user_id) do update set displayname = excluded.displayname, avatar_url = excluded.avatar_url",
+         on conflict (user_id) do update set displayname = excluded.displayname, avatar_url = excluded.avatar_url
+         where $4",
         user.user_id.as_str(),
         user.displayname.as_deref(),
-        user.avatar_url.as_deref()
+        user.avatar_url.as_deref(),
+        known == Known::Replace
     )?;
+    if written == 0 {
+        return Ok(());
+    }
     exec!(tx.ex(), "delete from directory_tokens where user_id = $1", user.user_id.as_str())?;
     exec!(
         tx.ex(),

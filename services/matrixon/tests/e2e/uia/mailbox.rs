@@ -14,9 +14,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longer than the queue's polling and a loaded machine can need.
 /// Longer than the lease of a mail that a killed process had taken.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(crate) struct Mailbox {
