@@ -98,6 +98,7 @@ async fn users_of_other_servers_are_found_by_their_membership() {
     on_both(Config::default(), |harness| async move {
         let mut world = harness.world();
         let room = world.create_room("@alice:example.org").await;
+        world.state(room, "@alice:example.org", "m.room.join_rules", "", json!({ "join_rule": "invite" })).await;
         let member = json!({ "membership": "join", "displayname": "Remote \u{0} Renate" });
         let renate = "@renate:elsewhere.example";
         world.state(room, renate, "m.room.member", renate, member).await;
