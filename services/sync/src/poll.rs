@@ -32,12 +32,7 @@ pub(crate) async fn sync(shared: &Shared, ask: Ask, timeout: Duration) -> Result
         number => Box::pin(shared.live.online_device(number)).await?,
     };
     let outcome = match ask.since {
-        None => {
-            let loaded = Box::pin(begin(shared, &ask)).await?;
-            let news = Box::pin(collect(shared, &ask, loaded)).await?;
-            let news = Box::pin(hide_erased(shared, &ask, news)).await?;
-            Ok(finish(shared, &ask, &news, None))
-        }
+        None => Box::pin(initial(shared, &ask)).await,
         Some(since) => incremental(shared, ask, since, timeout, (&user, &device)).await,
     };
     for present in [user, device] {
@@ -47,6 +42,13 @@ pub(crate) async fn sync(shared: &Shared, ask: Ask, timeout: Duration) -> Result
         METRICS.deliveries_failed.inc();
     }
     outcome
+}
+
+async fn initial(shared: &Shared, ask: &Ask) -> Result<Bytes, SyncError> {
+    let loaded = begin(shared, ask).await?;
+    let mut news = collect(shared, ask, loaded).await?;
+    hide_erased(shared, ask, &mut news).await?;
+    Ok(finish(shared, ask, &news, None))
 }
 
 /// What every first sync needs from SQL; memory has then reached everything acknowledged before the request.
@@ -81,24 +83,15 @@ async fn incremental(
         let mut device_rung = std::pin::pin!(device.bell.notify.notified());
         rung.as_mut().enable();
         device_rung.as_mut().enable();
+        let turn = Turn { since, deadline, woken };
         // mostly everything is in memory, and nothing has to be awaited
-        let news = match look(shared, &ask, &Loaded::default()) {
-            Ok(news) => news,
-            Err(_) => Box::pin(collect(shared, &ask, Loaded::default())).await?,
-        };
-        if !news.is_empty() || ask.full_state {
-            let news = Box::pin(hide_erased(shared, &ask, news)).await?;
-            return Ok(finish(shared, &ask, &news, woken));
+        let mut seen = turn.in_memory(shared, &mut ask);
+        if matches!(seen, Seen::TooLittle) {
+            seen = Box::pin(turn.with_loads(shared, &mut ask)).await?;
         }
-        if shared.shutdown.draining() {
-            return Ok(response::write_nothing(since, &news.keys));
+        if let Seen::Answer(answer) = seen {
+            return Ok(answer);
         }
-        // nothing of that concerned this client; it need not be looked at again
-        ask.since = Some(news.next);
-        if Instant::now() >= deadline {
-            return Ok(response::write_nothing(news.next, &news.keys));
-        }
-        drop(news);
         let _waiting = Waiting::begin();
         tokio::select! {
             () = rung => woken = user.bell.rung_at(),
@@ -109,12 +102,58 @@ async fn incremental(
     }
 }
 
-/// Mostly there is nothing to look at, and nothing to await.
-async fn hide_erased(shared: &Shared, ask: &Ask, mut news: News) -> Result<News, SyncError> {
-    if erased::is_needed(&news) {
-        Box::pin(erased::hide(shared, ask, &mut news)).await?;
+/// One look at what is new for a client. What a look needs lives no longer than it: the future of a client that
+/// waits holds none of it.
+struct Turn {
+    since: Token,
+    deadline: Instant,
+    /// When the bell rang that led to this look.
+    woken: Option<Instant>,
+}
+
+enum Seen {
+    Answer(Bytes),
+    Nothing,
+    /// Memory alone does not tell.
+    TooLittle,
+}
+
+impl Turn {
+    fn in_memory(&self, shared: &Shared, ask: &mut Ask) -> Seen {
+        match look(shared, ask, &Loaded::default()) {
+            Ok(news) if !erased::is_needed(&news) => self.answer(shared, ask, &news),
+            _ => Seen::TooLittle,
+        }
     }
-    Ok(news)
+
+    async fn with_loads(&self, shared: &Shared, ask: &mut Ask) -> Result<Seen, SyncError> {
+        let mut news = collect(shared, ask, Loaded::default()).await?;
+        hide_erased(shared, ask, &mut news).await?;
+        Ok(self.answer(shared, ask, &news))
+    }
+
+    fn answer(&self, shared: &Shared, ask: &mut Ask, news: &News) -> Seen {
+        if !news.is_empty() || ask.full_state {
+            return Seen::Answer(finish(shared, ask, news, self.woken));
+        }
+        if shared.shutdown.draining() {
+            return Seen::Answer(response::write_nothing(self.since, &news.keys));
+        }
+        // nothing of that concerned this client; it need not be looked at again
+        ask.since = Some(news.next);
+        if Instant::now() >= self.deadline {
+            return Seen::Answer(response::write_nothing(news.next, &news.keys));
+        }
+        Seen::Nothing
+    }
+}
+
+/// Mostly there is nothing to look at, and nothing to await.
+async fn hide_erased(shared: &Shared, ask: &Ask, news: &mut News) -> Result<(), SyncError> {
+    if erased::is_needed(news) {
+        Box::pin(erased::hide(shared, ask, news)).await?;
+    }
+    Ok(())
 }
 
 fn is_ahead(since: Token, heads: Token) -> bool {

@@ -88,7 +88,7 @@ impl Db {
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for > Duration::from_secs(1) {
+                    if meta.idle_for > Duration::from_secs(1) || pool::is_suspect(meta.age) {
                         sqlx::Connection::ping(connection).await?;
                     }
                     Ok(true)
@@ -239,5 +239,11 @@ pub async fn timed<T>(
     let started = Instant::now();
     let result = run.instrument(tracing::debug_span!("db.query", db.statement = statement)).await;
     matrixon_runtime::query_stats::record(started.elapsed());
-    result.map_err(StoreError::from)
+    result.map_err(|error| {
+        let error = StoreError::from(error);
+        if error.is_unavailable() {
+            pool::suspect();
+        }
+        error
+    })
 }

@@ -1,8 +1,8 @@
 //! Connections out of the pools, and how long they were waited for.
 
 use std::{
-    sync::{LazyLock, OnceLock},
-    time::Instant,
+    sync::{LazyLock, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use matrixon_runtime::metrics::{self, Histogram, HistogramVec};
@@ -14,6 +14,22 @@ use sqlx::{
 static WAITS: LazyLock<HistogramVec> =
     LazyLock::new(|| metrics::latency("db_pool_wait_seconds", "Time until the pool gave a connection.", &["service"]));
 static OF_SERVICE: OnceLock<Histogram> = OnceLock::new();
+
+/// How long after a failure connections are asked before they are used.
+const SUSPICION: Duration = Duration::from_secs(10);
+static FAILED_AT: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// A connection broke. A server that went away took all of them with it: each that was open then is asked before it is
+/// used again, so that one request fails, not one for each connection.
+pub(crate) fn suspect() {
+    *FAILED_AT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+}
+
+/// Whether a connection of this age was open when another broke a moment ago.
+pub(crate) fn is_suspect(age: Duration) -> bool {
+    let failed_at = *FAILED_AT.lock().unwrap_or_else(PoisonError::into_inner);
+    failed_at.is_some_and(|at| at.elapsed() < SUSPICION && age >= at.elapsed())
+}
 
 /// From now on waits for connections are counted for this service, in `matrixon_db_pool_wait_seconds`.
 pub fn observe_waits(service: &str) {

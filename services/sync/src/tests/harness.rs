@@ -62,6 +62,8 @@ pub(crate) struct Device {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
+    /// Statements that the request took in the database.
+    pub(crate) queries: u32,
     pub(crate) body: Value,
     pub(crate) text: String,
 }
@@ -249,9 +251,11 @@ impl Client {
             .unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
+        let cost = response.headers()[matrixon_http::header::DATABASE].to_str().unwrap();
+        let queries = cost.split_once(';').unwrap().0.parse().unwrap();
         let text = response.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8(text.to_vec()).unwrap();
-        Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::Null), text }
+        Reply { status, queries, body: serde_json::from_str(&text).unwrap_or(Value::Null), text }
     }
 }
 

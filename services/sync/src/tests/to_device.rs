@@ -259,8 +259,9 @@ async fn a_request_without_news_asks_sql_for_nothing() {
         let client = harness.session(0, &bob);
         let queries = async |since: &str, timeout: &str| {
             let query = [("since", since), ("timeout", timeout)];
-            let (response, stats) = matrixon_runtime::query_stats::scope(client.sync(&query)).await;
-            (batch(&response), stats.queries)
+            let reply = client.try_sync(&query).await;
+            let queries = reply.queries;
+            (batch(&reply.ok()), queries)
         };
         let since = batch(&client.sync(&[]).await);
         assert_eq!(queries(&since, "30").await.1, 0, "idle");
