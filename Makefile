@@ -8,8 +8,6 @@ MAKEFLAGS += --no-print-directory
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/matrixon/target
 
 CARGO ?= cargo
-# FEATURES="--features matrixon/release": discovery by the Kubernetes API and backups in buckets. Not part of `make test` yet.
-FEATURES ?=
 RELEASE := $(CARGO_TARGET_DIR)/release
 # the program under test; set MATRIXON_BIN to try another build
 MATRIXON_BIN ?= $(RELEASE)/matrixon
@@ -32,27 +30,27 @@ help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 run: ## The homeserver as one process on SQLite, in ./data (ARGS: more arguments)
-	@exec $(CARGO) run --release $(FEATURES) --package matrixon --bin matrixon -- serve $(ARGS)
+	@exec $(CARGO) run --release --package matrixon --bin matrixon -- serve $(ARGS)
 
 build: ## The release binaries of the server and of the development cluster
-	@$(CARGO) build --release $(FEATURES) --package matrixon --package matrixon-testkit --bins
+	@$(CARGO) build --release --package matrixon --package matrixon-testkit --bins
 
 fmt: ## Format the sources
 	@$(CARGO) fmt --all
 
 lint: ## Formatting and clippy, warnings are errors
 	@$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 test: ## All there is to check: lints, tests in both topologies, foreign clients (installs what is missing)
 	@.ci/install
 	$(MAKE) lint
 	$(MAKE) chart
 	.ci/rules
-	$(CARGO) test --workspace $(FEATURES) --no-run
+	$(CARGO) test --workspace --no-run
 	.ci/clients
-	$(if $(FEATURES),MATRIXON_BIN="$(CARGO_TARGET_DIR)/debug/matrixon" .ci/s3-backup)
-	$(CARGO) test --workspace $(FEATURES)
+	MATRIXON_BIN="$(CARGO_TARGET_DIR)/debug/matrixon" .ci/s3-backup
+	$(CARGO) test --workspace
 
 bench: build ## A short load test of both topologies with a report (OUT: where; PEERS: servers to compare with; ARGS)
 	@$(CARGO) build --release --package matrixon-loadtest
