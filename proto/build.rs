@@ -8,13 +8,7 @@ const SECRET: [&str; 5] =
     ["CreateUserRequest", "ResetPasswordRequest", "ReactivateUserRequest", "ImportUser", "ImportUsersRequest"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = [
-        "admin/v1/admin.proto",
-        "auth/v1/auth.proto",
-        "bus/v1/bell.proto",
-        "error/v1/error.proto",
-        "room/v1/room.proto",
-    ];
+    let files = ["admin/v1/admin.proto", "auth/v1/auth.proto", "bus/v1/bell.proto", "error/v1/error.proto"];
     for file in files {
         println!("cargo::rerun-if-changed={file}");
     }

@@ -20,11 +20,6 @@ pub mod bus {
         tonic::include_proto!("matrixon.bus.v1");
     }
 }
-pub mod room {
-    pub mod v1 {
-        tonic::include_proto!("matrixon.room.v1");
-    }
-}
 pub mod error {
     pub mod v1 {
         tonic::include_proto!("matrixon.error.v1");

@@ -5,6 +5,7 @@ pub(crate) mod change;
 pub(crate) mod import;
 pub(crate) mod log;
 pub(crate) mod registration_tokens;
+pub(crate) mod reports;
 pub(crate) mod users;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};

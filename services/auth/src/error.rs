@@ -44,6 +44,8 @@ pub enum AuthError {
     UnknownProfile,
     #[error("there is no such registration token")]
     UnknownRegistrationToken,
+    #[error("there is no such report")]
+    UnknownReport,
     #[error("this field of the profile is not set")]
     UnknownField,
     #[error("the profile would have 64 KiB or more")]
@@ -113,6 +115,7 @@ impl From<AuthError> for MatrixError {
             | AuthError::UnknownProfile
             | AuthError::UnknownField
             | AuthError::UnknownRegistrationToken
+            | AuthError::UnknownReport
             | AuthError::UnknownUser(_)
             | AuthError::NotFound(_) => Self::not_found(message),
             AuthError::BadJson(_) => Self::bad_json(message),

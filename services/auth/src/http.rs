@@ -68,13 +68,14 @@ fn policy_aliases() -> RouteOptions {
 fn threepid_routes() -> Routes<Auth> {
     let any = RouteOptions::any;
     let mail = || RouteOptions::any().limit(LimitClass::Login);
+    let ending = || RouteOptions::any().unless_suspended();
     Routes::new(Role::Auth)
         .ruma(threepid::get_3pids::handler, any())
         .ruma(threepid::post_3pids::handler, mail())
-        .ruma(threepid::add_3pid::handler, mail())
-        .ruma(threepid::bind_3pid::handler, any())
-        .ruma(threepid::unbind_3pid::handler, any().unless_suspended())
-        .ruma(threepid::delete_3pid::handler, any().unless_suspended())
+        .ruma(threepid::add_3pid::handler, mail().alias("/_matrix/client/unstable/account/3pid/add"))
+        .ruma(threepid::bind_3pid::handler, any().alias("/_matrix/client/unstable/account/3pid/bind"))
+        .ruma(threepid::unbind_3pid::handler, ending().alias("/_matrix/client/unstable/account/3pid/unbind"))
+        .ruma(threepid::delete_3pid::handler, ending().alias("/_matrix/client/unstable/account/3pid/delete"))
         .ruma(threepid::request_registration_token_via_email::handler, mail())
         .ruma(threepid::request_registration_token_via_msisdn::handler, mail())
         .ruma(threepid::request_3pid_management_token_via_email::handler, mail())
@@ -151,9 +152,9 @@ fn profile_routes() -> Routes<Auth> {
     let field = |routes: Routes<Auth>, path| {
         routes
             .raw(Method::GET, path, profile::get_profile_field::handler, any().guests())
-            // guests may give themselves a name, nothing else: the handler looks
+            // guests may give themselves a name, nothing else: the handlers look
             .raw(Method::PUT, path, profile::set_profile_field::handler, any().guests().unless_suspended())
-            .raw(Method::DELETE, path, profile::delete_profile_field::handler, any().unless_suspended())
+            .raw(Method::DELETE, path, profile::delete_profile_field::handler, any().guests().unless_suspended())
     };
     let routes = Routes::new(Role::Auth).ruma(profile::get_profile::handler, any().guests());
     profile::FIELD_PATHS.into_iter().fold(routes, field)

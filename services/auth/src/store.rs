@@ -20,6 +20,7 @@ pub(crate) mod profiles;
 pub(crate) mod refresh_tokens;
 pub(crate) mod registration_tokens;
 pub(crate) mod rendezvous_sessions;
+pub(crate) mod reports;
 pub(crate) mod revocations;
 pub(crate) mod spent_refresh_tokens;
 pub(crate) mod threepids;

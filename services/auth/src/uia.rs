@@ -57,9 +57,7 @@ impl From<Challenge> for MatrixError {
         body.insert("flows".to_owned(), flows.into());
         body.insert("params".to_owned(), challenge.params.into());
         body.insert("session".to_owned(), challenge.session.into());
-        if !challenge.completed.is_empty() {
-            body.insert("completed".to_owned(), json!(challenge.completed));
-        }
+        body.insert("completed".to_owned(), json!(challenge.completed));
         let mut error = Self::uia(body);
         if let Some(failure) = challenge.failure {
             failure.errcode.clone_into(&mut error.errcode);

@@ -21,6 +21,7 @@ use std::{
 use axum::{body::Body, extract::ConnectInfo, response::IntoResponse as _};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use http_body::Body as _;
 use matrixon_http::{Assertion, AuthKind, MatrixError, RouteKind, Signer, UserAuth};
 use matrixon_rpc::{AffinityKey, Peers};
 use matrixon_runtime::{
@@ -122,7 +123,7 @@ impl Edge {
     }
 
     async fn serve(self, request: Request<Body>) -> Response<Body> {
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let remote = client_address(peer, &head.headers, &self.parts.config.trusted_proxies);
@@ -130,7 +131,8 @@ impl Edge {
         let mut entry = AccessEntry::new(head.method.clone(), remote, request_id);
         let encoding = self.encoding(&head);
         let head_only = head.method == Method::HEAD;
-        let response = match self.target(&head) {
+        let expects_continue = head.headers.contains_key(http::header::EXPECT);
+        let mut response = match self.target(&head) {
             Target::Answer { name, response } => {
                 entry.set_name(name);
                 response
@@ -142,7 +144,7 @@ impl Edge {
                 telemetry::set_parent(&span, &head.headers);
                 entry.set_trace(telemetry::trace_id(&span));
                 let exchange = Exchange { route: &route, path_affinity, shorter, remote };
-                let answered = self.answer(exchange, head, body, &mut entry).instrument(span).await;
+                let answered = self.answer(exchange, head, &mut body, &mut entry).instrument(span).await;
                 let response = answered.unwrap_or_else(|error| match route.info.kind {
                     RouteKind::Rpc => admin::rpc_error(error),
                     RouteKind::Short | RouteKind::LongPoll => error_response(error),
@@ -151,6 +153,9 @@ impl Edge {
                 response
             }
         };
+        if !body::skip(body, expects_continue).await {
+            close(&mut response);
+        }
         let mut response = compress::compress(response, encoding).await;
         headers::finish(response.headers_mut(), self.side, entry.request_id());
         entry.finish(if head_only { headers::without_body(response) } else { response })
@@ -199,7 +204,7 @@ impl Edge {
         &self,
         exchange: Exchange<'_>,
         head: request::Parts,
-        body: Body,
+        body: &mut Body,
         entry: &mut AccessEntry,
     ) -> Result<Response<Body>, MatrixError> {
         let may_revoke = exchange.route.info.role == Role::Auth && !head.method.is_safe();
@@ -213,12 +218,12 @@ impl Edge {
         Ok(response)
     }
 
-    /// Everything before the request may go out.
+    /// Everything before the request may go out. The body is taken when the request is one that may have it.
     async fn prepare(
         &self,
         exchange: Exchange<'_>,
         head: request::Parts,
-        body: Body,
+        body: &mut Body,
         entry: &mut AccessEntry,
     ) -> Result<Outgoing, MatrixError> {
         let info = &exchange.route.info;
@@ -235,10 +240,14 @@ impl Edge {
         let user_id = user.as_ref().map(|user| user.user_id.as_str());
         self.parts.limiter.check(info.limit, user_id, exchange.remote).await?;
         let body = if head.method == Method::GET || head.method == Method::HEAD {
+            if body.is_end_stream() {
+                // a long poll need not keep it
+                drop(std::mem::take(body));
+            }
             Bytes::new()
         } else {
             let limit = info.body_limit.min(self.parts.config.max_body_bytes);
-            body::read(body, &head.headers, limit, self.parts.config.body_timeout_seconds).await?
+            body::read(std::mem::take(body), &head.headers, limit, self.parts.config.body_timeout_seconds).await?
         };
         let affinity = exchange.route.affinity(exchange.path_affinity, user_id);
         let wait = forward::patience(info.kind, &head.uri, &self.parts.config);
@@ -289,10 +298,14 @@ fn error_response(error: MatrixError) -> Response<Body> {
     let unread = matches!(error.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
     let mut response = error.into_response();
     if unread {
-        // The rest of the body is not read, so the connection cannot go on. (HTTP/2 leaves the header out.)
-        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        close(&mut response);
     }
     response
+}
+
+/// The rest of the body is not read, so the connection cannot go on. (HTTP/2 leaves the header out.)
+fn close(response: &mut Response<Body>) {
+    response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {

@@ -11,7 +11,7 @@ use matrixon_runtime::role::Role;
 pub(crate) use self::{
     accounts::{
         AdminArgs, AuditArgs, AuditCommand, Destroyed, ImportFormat, Named, PasswordArgs, RegistrationTokenArgs,
-        RegistrationTokenCommand, UserArgs, UserCommand,
+        RegistrationTokenCommand, ReportArgs, ReportCommand, UserArgs, UserCommand,
     },
     operate::AdminCommand,
 };
@@ -53,6 +53,8 @@ pub(crate) enum Command {
     User(UserArgs),
     /// Manage the tokens that allow registration
     RegistrationToken(RegistrationTokenArgs),
+    /// See what users reported
+    Report(ReportArgs),
     /// Look at the log of administrative actions
     Audit(AuditArgs),
     /// Print the completion script of a shell

@@ -8,6 +8,7 @@ mod documents;
 mod operate;
 mod patience;
 mod registration_token;
+mod report;
 pub(crate) mod run_file;
 mod selftest;
 mod serve;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Database(command) => database::run(path, &command),
         Command::User(args) => user::run(path, args),
         Command::RegistrationToken(args) => registration_token::run(path, args),
+        Command::Report(args) => report::run(path, args),
         Command::Audit(args) => audit::run(path, args),
         Command::Completion { shell } => {
             documents::completion(shell);

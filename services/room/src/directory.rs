@@ -44,10 +44,7 @@ pub(crate) async fn list(room: &Room, query: Query<'_>) -> Result<bytes::Bytes, 
     }
     let offset = match query.since.filter(|token| !token.is_empty()) {
         None => 0,
-        Some(token) => token
-            .parse::<u32>()
-            .map(i64::from)
-            .map_err(|_| RoomError::InvalidParam("`since` is no token of this server".to_owned()))?,
+        Some(token) => parse_token(token)?,
     };
     let limit = query.limit.unwrap_or(MAX_LIMIT).clamp(1, MAX_LIMIT) as usize;
     let mut chunk = Vec::new();
@@ -71,12 +68,23 @@ pub(crate) async fn list(room: &Room, query: Query<'_>) -> Result<bytes::Bytes, 
     }
     let mut response = json!({ "chunk": chunk, "total_room_count_estimate": total });
     if place < total {
-        response["next_batch"] = place.to_string().into();
+        response["next_batch"] = format_token(place).into();
     }
     if offset > 0 {
-        response["prev_batch"] = (offset - limit as i64).max(0).to_string().into();
+        response["prev_batch"] = format_token((offset - limit as i64).max(0)).into();
     }
     Ok(response.to_string().into())
+}
+
+/// Never just `0`, which some clients take for no token at all.
+fn format_token(rooms: i64) -> String {
+    format!("d{rooms}")
+}
+
+/// `M_INVALID_PARAM` ← not one of ours
+fn parse_token(token: &str) -> Result<i64, RoomError> {
+    let rooms = token.strip_prefix('d').and_then(|rooms| rooms.parse::<u32>().ok());
+    rooms.map(i64::from).ok_or_else(|| RoomError::InvalidParam("`since` is no token of this server".to_owned()))
 }
 
 fn matches(entry: &Value, query: &Query<'_>) -> bool {

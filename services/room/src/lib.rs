@@ -19,7 +19,6 @@ mod profiles;
 mod propagation;
 mod read;
 mod reports;
-mod rpc;
 mod service;
 mod store;
 mod tasks;
@@ -89,6 +88,6 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
     });
     tokio::spawn(departures::run(room.clone(), auth, shutdown.clone()));
     let tasks = tasks::start(&room, &shutdown);
-    let router = http::routes().into_router(room.clone(), verifier).merge(rpc::router(room));
+    let router = http::routes().into_router(room, verifier);
     Ok(Service { router, tasks })
 }

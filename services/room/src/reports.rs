@@ -7,12 +7,10 @@ use ruma::{EventId, RoomId, UserId};
 use crate::{
     error::RoomError,
     service::Room,
-    store::reports::{self, ReportRow, Wanted},
+    store::reports::{self, NewReport},
 };
 
 const MAX_REASON_CHARS: usize = 1_000;
-/// Reports on one page.
-const MAX_PAGE: i64 = 500;
 
 /// Who reports, and why.
 pub(crate) struct Reporter<'a> {
@@ -21,16 +19,16 @@ pub(crate) struct Reporter<'a> {
 }
 
 impl Reporter<'_> {
-    fn report(self, room: &Room, kind: &str) -> Result<ReportRow, RoomError> {
+    fn report(self, room: &Room, kind: &'static str) -> Result<NewReport, RoomError> {
         if self.reason.chars().count() > MAX_REASON_CHARS {
             return Err(RoomError::InvalidParam(format!("`reason` has at most {MAX_REASON_CHARS} characters")));
         }
-        Ok(ReportRow {
-            kind: kind.to_owned(),
+        Ok(NewReport {
+            kind,
             reporter: self.user_id.to_string(),
             reason: self.reason,
             received_ts: room.clock.now_ms(),
-            ..ReportRow::default()
+            ..NewReport::default()
         })
     }
 }
@@ -39,7 +37,7 @@ impl Reporter<'_> {
 pub(crate) async fn report_room(room: &Room, by: Reporter<'_>, room_id: &RoomId) -> Result<(), RoomError> {
     let report = by.report(room, "room")?;
     rooms::find_room(&room.db, room_id.as_str()).await?.ok_or(RoomError::UnknownRoom)?;
-    Ok(reports::upsert(&room.db, &ReportRow { room_id: room_id.to_string(), ..report }).await?)
+    Ok(reports::upsert(&room.db, &NewReport { room_id: room_id.to_string(), ..report }).await?)
 }
 
 /// `M_NOT_FOUND` ← the reporter is not in the room, or there is no such event in it: the answer is the same
@@ -59,7 +57,7 @@ pub(crate) async fn report_event(
     }
     let event = events::find_event(&room.db, event_id.as_str()).await?.filter(|event| event.room == number);
     let sender = event.ok_or_else(unknown)?.sender;
-    let report = ReportRow { room_id: room_id.to_string(), event_id: event_id.to_string(), user_id: sender, ..report };
+    let report = NewReport { room_id: room_id.to_string(), event_id: event_id.to_string(), user_id: sender, ..report };
     Ok(reports::upsert(&room.db, &report).await?)
 }
 
@@ -69,25 +67,7 @@ pub(crate) async fn report_user(room: &Room, by: Reporter<'_>, user_id: &UserId)
     let is_known =
         profiles::exists(&room.db, user_id.as_str()).await? || members::is_known(&room.db, user_id.as_str()).await?;
     if is_known {
-        reports::upsert(&room.db, &ReportRow { user_id: user_id.to_string(), ..report }).await?;
+        reports::upsert(&room.db, &NewReport { user_id: user_id.to_string(), ..report }).await?;
     }
     Ok(())
-}
-
-/// One page for administrators, the newest first, and whether there are more.
-///
-/// `M_INVALID_PARAM` ← a kind that is none
-pub(crate) async fn list(room: &Room, wanted: Wanted<'_>) -> Result<(Vec<ReportRow>, bool), RoomError> {
-    if !matches!(wanted.kind, "" | "room" | "event" | "user") {
-        return Err(RoomError::InvalidParam("`kind` must be room, event or user".to_owned()));
-    }
-    if wanted.reporter.contains('\0') {
-        return Ok((Vec::new(), false)); // nobody's name
-    }
-    let before = if wanted.before > 0 { wanted.before } else { i64::MAX };
-    let limit = if wanted.limit > 0 { wanted.limit.min(MAX_PAGE) } else { MAX_PAGE };
-    let mut rows = reports::list(&room.db, Wanted { before, limit: limit + 1, ..wanted }).await?;
-    let has_more = rows.len() as i64 > limit;
-    rows.truncate(limit as usize);
-    Ok((rows, has_more))
 }

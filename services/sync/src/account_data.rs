@@ -1,18 +1,25 @@
-//! Setting and reading account data.
+//! Setting and reading account data, tags among it.
 
 use bytes::Bytes;
 use matrixon_rooms::rooms;
 use ruma::RoomId;
+use serde_json::{Map, Value};
 
 use crate::{
     error::SyncError,
-    live::items::AccountData,
     response::{PUSH_RULES, default_push_rules},
     state::Shared,
-    store,
+    store::{
+        self,
+        account_data::{Change, NewAccountData},
+    },
 };
 
 pub(crate) const FULLY_READ: &str = "m.fully_read";
+const TAGS: &str = "m.tag";
+/// The specification's limit. <https://spec.matrix.org/v1.19/client-server-api/#room-tagging>
+const MAX_TAG_BYTES: usize = 255;
+const MAX_TAGS_BYTES: usize = 64 * 1024;
 /// As for ids: indexes have room for no more.
 const MAX_TYPE_BYTES: usize = 255;
 
@@ -56,13 +63,43 @@ pub(crate) async fn append(
     data_type: &str,
     content: Bytes,
 ) -> Result<(), SyncError> {
-    let item = AccountData {
-        position: 0,
-        user_id: user_id.into(),
-        room_id: room_id.into(),
-        data_type: data_type.into(),
-        content,
-    };
+    let change = Change::Replace(content);
+    let item = NewAccountData { user_id: user_id.into(), room_id: room_id.into(), data_type: data_type.into(), change };
     shared.account_data.append(item).await?;
     Ok(())
+}
+
+/// Sets a tag of a room, or removes it (None); the room's other tags stay, whatever happens at the same time.
+/// `M_NOT_FOUND` ← the room is unknown · `M_INVALID_PARAM` ← no name of a tag · `M_TOO_LARGE` ← too many tags
+pub(crate) async fn set_tag(
+    shared: &Shared,
+    user_id: &str,
+    room_id: &RoomId,
+    tag: &str,
+    info: Option<Value>,
+) -> Result<(), SyncError> {
+    if tag.is_empty() || tag.len() > MAX_TAG_BYTES {
+        return Err(SyncError::InvalidParam("the name of a tag has 1 to 255 bytes"));
+    }
+    if rooms::find_room(&shared.db, room_id.as_str()).await?.is_none() {
+        return Err(SyncError::NotFound("the room is unknown"));
+    }
+    let before = store::account_data::find(&shared.db, user_id, room_id.as_str(), TAGS).await?;
+    let bytes = before.map_or(0, |content| content.len());
+    if info.as_ref().is_some_and(|info| bytes + info.to_string().len() > MAX_TAGS_BYTES) {
+        return Err(SyncError::TooLarge("a room has no more tags than fit into 64 KiB"));
+    }
+    let change = Change::Tag(tag.into(), info);
+    let item =
+        NewAccountData { user_id: user_id.into(), room_id: room_id.as_str().into(), data_type: TAGS.into(), change };
+    shared.account_data.append(item).await?;
+    Ok(())
+}
+
+/// The tags of a room; `{}` where there are none.
+pub(crate) async fn tags(shared: &Shared, user_id: &str, room_id: &RoomId) -> Result<Value, SyncError> {
+    let content = store::account_data::find(&shared.db, user_id, room_id.as_str(), TAGS).await?;
+    let mut content: Value = content.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let tags = content.get_mut("tags").map(Value::take).filter(Value::is_object);
+    Ok(tags.unwrap_or_else(|| Value::Object(Map::new())))
 }

@@ -12,8 +12,8 @@ use matrixon_store::{
 use prost::Message;
 
 use crate::{
-    live::{Live, items::AccountData, tail::Positioned as _},
-    store::{self, receipts::NewReceipt},
+    live::Live,
+    store::{self, account_data::NewAccountData, receipts::NewReceipt},
     token::Token,
 };
 
@@ -52,33 +52,40 @@ impl Bellman {
 pub(crate) struct AccountDataWriter(pub(crate) Bellman);
 
 impl StreamWriter for AccountDataWriter {
-    type Item = AccountData;
-    type Done = i64;
+    type Item = NewAccountData;
+    /// Position and content, as it is now.
+    type Done = (i64, Bytes);
     type Refusal = Never;
 
-    async fn write(&self, tx: &mut Tx, items: &[AccountData]) -> Result<Vec<Result<i64, Never>>, StoreError> {
-        let first = store::account_data::append(tx, items).await?;
-        Ok((first..).zip(items).map(|(position, _)| Ok(position)).collect())
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        items: &[NewAccountData],
+    ) -> Result<Vec<Result<(i64, Bytes), Never>>, StoreError> {
+        Ok(store::account_data::append(tx, items).await?.into_iter().map(Ok).collect())
     }
 
-    fn committed(&self, items: &[AccountData], verdicts: &[Result<i64, Never>]) {
-        let Some(Ok(first)) = verdicts.first() else { return };
-        let encode = |(item, position): (&AccountData, i64)| {
-            AccountDataItem {
-                position,
+    fn committed(&self, items: &[NewAccountData], verdicts: &[Result<(i64, Bytes), Never>]) {
+        let Some(Ok((first, _))) = verdicts.first() else { return };
+        let encode = |(item, verdict): (&NewAccountData, &Result<(i64, Bytes), Never>)| {
+            let (position, content) = match verdict {
+                Ok(done) => done,
+                Err(never) => match *never {},
+            };
+            let item = AccountDataItem {
+                position: *position,
                 user_id: item.user_id.to_string(),
                 room_id: item.room_id.to_string(),
                 data_type: item.data_type.to_string(),
-                content: item.content.clone(),
-            }
-            .encode_to_vec()
-            .into()
+                content: content.clone(),
+            };
+            item.encode_to_vec().into()
         };
-        self.0.ring(Stream::ACCOUNT_DATA, *first, items.iter().zip(*first..).map(encode).collect());
+        self.0.ring(Stream::ACCOUNT_DATA, *first, items.iter().zip(verdicts).map(encode).collect());
     }
 
-    fn bytes(&self, item: &AccountData) -> usize {
-        item.bytes()
+    fn bytes(&self, item: &NewAccountData) -> usize {
+        160 + item.user_id.len() + item.room_id.len() + item.data_type.len() + item.change.bytes()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     outbox::{self, Outbox},
     sessions::{end, revocations::Revocation},
     state::Auth,
-    store::{cross_signing, departures, login_tokens, threepids, user_states},
+    store::{administration, cross_signing, departures, login_tokens, threepids, user_states},
 };
 
 /// Ends an account; one that has ended may still be erased. With `erase`, as much as possible is forgotten, and who comes
@@ -24,6 +24,9 @@ pub(crate) async fn deactivate(auth: &Auth, user_id: &UserId, erase: bool) -> Re
         return Ok(tx.rollback().await?);
     }
     let outbox = end_account(&mut tx, (user_id, state.id), erase, auth.clock.now_ms()).await?;
+    if erase {
+        administration::delete_data(&mut tx, state.id).await?;
+    }
     outbox::commit(auth, tx, outbox).await?;
     tracing::info!(%user_id, erase, "account deactivated");
     Ok(())

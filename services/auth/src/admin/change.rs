@@ -14,7 +14,7 @@ use crate::{
     sessions::{end::end_all, revocations::Revocation},
     state::Auth,
     store::{
-        administration, devices, registration_tokens,
+        administration, departures, devices, registration_tokens,
         user_states::{self, Flag, UserState},
         users,
     },
@@ -142,6 +142,7 @@ async fn apply(
         Change::Deactivate { erase } => outbox = end_account(tx, account, erase, now_ms).await?,
         Change::Reactivate { hash } => {
             administration::reactivate(tx, id, hash.as_deref()).await?;
+            departures::cancel_departure(tx, id).await?;
             outbox.account_made(user_id);
         }
         Change::Erase => outbox = end_account(tx, account, true, now_ms).await?,

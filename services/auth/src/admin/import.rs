@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use matrixon_http::MatrixError;
 use matrixon_proto::admin::v1::{ImportUsersRequest, ImportUsersResponse, ImportedUser};
+use matrixon_store::Tx;
 use tokio::task::{JoinError, JoinSet};
 
 use self::judge::{Judged, NewPassword, judge};
@@ -16,9 +17,10 @@ use crate::{
     outbox::Outbox,
     state::Auth,
     store::{
-        administration::{self, BulkUser},
+        administration::{self, BulkEmail, BulkUser},
         registration_tokens,
     },
+    threepids::ThreepidError,
 };
 
 const MAX_ROWS: usize = 500;
@@ -70,7 +72,18 @@ impl Batch {
         let judged: Vec<_> = request.users.into_iter().map(|user| judge(auth, user)).collect();
         let user_ids: Vec<&str> = judged.iter().flatten().map(|one| one.user_id.as_str()).collect();
         let mut seen: HashSet<String> = administration::load_existing(&auth.db, &user_ids).await?.into_iter().collect();
+        let addresses: Vec<&str> = judged.iter().flatten().flat_map(|one| &one.emails).map(String::as_str).collect();
+        let mut taken: HashSet<String> = administration::load_taken(&auth.db, &addresses).await?.into_iter().collect();
         let rows = judged.into_iter().map(|judged| {
+            let judged = judged.and_then(|one| {
+                // of an account that there is nothing is changed, so its addresses do not matter
+                let is_free = |email: &String| !taken.contains(email);
+                if seen.contains(one.user_id.as_str()) || one.emails.iter().all(is_free) {
+                    taken.extend(one.emails.iter().cloned());
+                    return Ok(one);
+                }
+                Err(ThreepidError::InUse.into())
+            });
             let outcome = match &judged {
                 Err(_) => REFUSED,
                 Ok(one) if seen.insert(one.user_id.to_string()) => CREATED,
@@ -110,6 +123,7 @@ impl Batch {
         if made.is_empty() {
             return Ok(());
         }
+        self.write_emails(auth, &mut tx).await?;
         if makes_admin {
             registration_tokens::delete_bootstrap_token(&mut tx).await?;
         }
@@ -121,6 +135,22 @@ impl Batch {
         if audit::commit(auth, tx, (caller, &entry), outbox).await? == Outcome::DoneBefore {
             // the attempt that was faster made exactly what this one found missing before it
             tracing::debug!("an import was sent twice at the same time");
+        }
+        Ok(())
+    }
+
+    /// `M_THREEPID_IN_USE` ← somebody took one since the rows were judged; nothing is written
+    async fn write_emails(&self, auth: &Auth, tx: &mut Tx) -> Result<(), AuthError> {
+        let created = self.rows.iter().filter(|row| row.outcome == CREATED).filter_map(|row| row.judged.as_ref().ok());
+        let emails: Vec<BulkEmail<'_>> = created
+            .flat_map(|one| one.emails.iter().map(|address| BulkEmail { user_id: one.user_id.as_str(), address }))
+            .collect();
+        if emails.is_empty() {
+            return Ok(());
+        }
+        let written = administration::insert_emails(tx, &emails, auth.clock.now_ms()).await?;
+        if written < emails.len() as u64 {
+            return Err(ThreepidError::InUse.into());
         }
         Ok(())
     }

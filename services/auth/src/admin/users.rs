@@ -240,6 +240,6 @@ fn to_message(row: AccountRow) -> User {
         created_ts: row.created_ts,
         last_seen_ts: row.last_seen_ts,
         devices: u32::try_from(row.devices).unwrap_or(u32::MAX),
-        emails: Vec::new(),
+        emails: row.emails.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
     }
 }

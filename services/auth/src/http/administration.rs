@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    admin::{import::import, log, registration_tokens, users},
+    admin::{import::import, log, registration_tokens, reports, users},
     audit::{Caller, Via},
     state::Auth,
 };
@@ -66,6 +66,9 @@ fn other_routes() -> Routes<Auth> {
         GET "/_matrixon/admin/v1/registration_tokens" = registration_tokens::list;
         POST "/_matrixon/admin/v1/registration_tokens" = registration_tokens::create;
         DELETE "/_matrixon/admin/v1/registration_tokens/{token}" = registration_tokens::revoke, "token";
+        GET "/_matrixon/admin/v1/reports" = reports::list;
+        GET "/_matrixon/admin/v1/reports/{report}" = reports::get, "report";
+        DELETE "/_matrixon/admin/v1/reports/{report}" = reports::delete, "report";
         GET "/_matrixon/admin/v1/audit" = log::list;
         GET "/_matrixon/admin/v1/audit/head" = log::head;
     }

@@ -10,19 +10,21 @@ use matrixon_http::{
 };
 use matrixon_proto::admin::v1::{
     AuditHead, AuditHeadRequest, CreateRegistrationTokenRequest, CreateUserRequest, DeactivateUserRequest,
-    DeleteDevicesRequest, ImportUsersRequest, ImportUsersResponse, ListAuditRequest, ListAuditResponse,
-    ListDevicesResponse, ListRegistrationTokensRequest, ListRegistrationTokensResponse, ListUsersRequest,
-    ListUsersResponse, METHODS, ReactivateUserRequest, RegistrationToken, ResetPasswordRequest,
-    RevokeRegistrationTokenRequest, RevokeRegistrationTokenResponse, User, UserRequest,
+    DeleteDevicesRequest, DeleteReportResponse, ImportUsersRequest, ImportUsersResponse, ListAuditRequest,
+    ListAuditResponse, ListDevicesResponse, ListRegistrationTokensRequest, ListRegistrationTokensResponse,
+    ListReportsRequest, ListReportsResponse, ListUsersRequest, ListUsersResponse, METHODS, ReactivateUserRequest,
+    RegistrationToken, Report, ReportRequest, ResetPasswordRequest, RevokeRegistrationTokenRequest,
+    RevokeRegistrationTokenResponse, User, UserRequest,
     audit_server::{Audit, AuditServer},
     registration_tokens_server::{RegistrationTokens, RegistrationTokensServer},
+    reports_server::{Reports, ReportsServer},
     users_server::{Users, UsersServer},
 };
 use matrixon_runtime::role::Role;
 use tonic::{Request, Response, Status, service::RoutesBuilder};
 
 use crate::{
-    admin::{import::import, log, registration_tokens, users},
+    admin::{import::import, log, registration_tokens, reports, users},
     audit::{Caller, Via},
     state::Auth,
 };
@@ -43,6 +45,7 @@ pub(super) fn add(routes: &mut RoutesBuilder, auth: Auth, verifier: Verifier) {
     let admin = Admin { auth, verifier };
     routes.add_service(UsersServer::new(admin.clone()));
     routes.add_service(RegistrationTokensServer::new(admin.clone()));
+    routes.add_service(ReportsServer::new(admin.clone()));
     routes.add_service(AuditServer::new(admin));
 }
 
@@ -141,6 +144,12 @@ operations! { RegistrationTokens:
     list(ListRegistrationTokensRequest) -> ListRegistrationTokensResponse = registration_tokens::list;
     create(CreateRegistrationTokenRequest) -> RegistrationToken = registration_tokens::create;
     revoke(RevokeRegistrationTokenRequest) -> RevokeRegistrationTokenResponse = registration_tokens::revoke;
+}
+
+operations! { Reports:
+    list(ListReportsRequest) -> ListReportsResponse = reports::list;
+    get(ReportRequest) -> Report = reports::get;
+    delete(ReportRequest) -> DeleteReportResponse = reports::delete;
 }
 
 operations! { Audit:

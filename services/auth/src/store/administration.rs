@@ -20,6 +20,8 @@ pub(crate) struct AccountRow {
     pub created_ts: i64,
     pub last_seen_ts: i64,
     pub devices: i64,
+    /// With blanks between them.
+    pub emails: String,
 }
 from_row!(AccountRow {
     user_id,
@@ -34,7 +36,8 @@ from_row!(AccountRow {
     avatar_url,
     created_ts,
     last_seen_ts,
-    devices
+    devices,
+    emails
 });
 
 /// Which accounts to list: user ids in `after < user_id < before`, with these properties.
@@ -59,14 +62,23 @@ pub(crate) struct BulkUser<'a> {
 
 pub(crate) async fn find_account(db: &Db, user_id: &str) -> Result<Option<AccountRow>, StoreError> {
     sql!(
-        db.read(),
-        fetch_optional as AccountRow,
-        "select u.user_id, u.admin, u.deactivated, u.locked, u.suspended, u.erased,
-                u.guest, u.password_hash is not null as has_password,
-                u.displayname, u.avatar_url, u.created_ts,
-                coalesce((select max(d.last_seen_ts) from devices d where d.account = u.id), 0) as last_seen_ts,
-                (select count(*) from devices d where d.account = u.id) as devices
-         from users u where u.user_id = $1",
+        db.read(), fetch_optional as AccountRow,
+        pg: "select u.user_id, u.admin, u.deactivated, u.locked, u.suspended, u.erased,
+                    u.guest, u.password_hash is not null as has_password,
+                    u.displayname, u.avatar_url, u.created_ts,
+                    coalesce((select max(d.last_seen_ts) from devices d where d.account = u.id), 0) as last_seen_ts,
+                    (select count(*) from devices d where d.account = u.id) as devices,
+                    coalesce((select string_agg(t.address, ' ' order by t.added_ts, t.address) from user_threepids t
+                              where t.account = u.id and t.medium = 'email'), '') as emails
+             from users u where u.user_id = $1",
+        lite: "select u.user_id, u.admin, u.deactivated, u.locked, u.suspended, u.erased,
+                      u.guest, u.password_hash is not null as has_password,
+                      u.displayname, u.avatar_url, u.created_ts,
+                      coalesce((select max(d.last_seen_ts) from devices d where d.account = u.id), 0) as last_seen_ts,
+                      (select count(*) from devices d where d.account = u.id) as devices,
+                      coalesce((select group_concat(t.address, ' ') from user_threepids t
+                                where t.account = u.id and t.medium = 'email'), '') as emails
+               from users u where u.user_id = $1",
         user_id
     )
 }
@@ -79,7 +91,9 @@ pub(crate) async fn list_accounts(db: &Db, wanted: &Wanted<'_>, limit: i64) -> R
                     u.guest, u.password_hash is not null as has_password,
                     u.displayname, u.avatar_url, u.created_ts,
                     coalesce((select max(d.last_seen_ts) from devices d where d.account = u.id), 0) as last_seen_ts,
-                    (select count(*) from devices d where d.account = u.id) as devices
+                    (select count(*) from devices d where d.account = u.id) as devices,
+                    coalesce((select string_agg(t.address, ' ' order by t.added_ts, t.address) from user_threepids t
+                              where t.account = u.id and t.medium = 'email'), '') as emails
              from users u
              where u.user_id collate \"C\" > $1 and u.user_id collate \"C\" < $2
                  and ($3::boolean is null or u.admin = $3) and ($4::boolean is null or u.deactivated = $4)
@@ -89,7 +103,9 @@ pub(crate) async fn list_accounts(db: &Db, wanted: &Wanted<'_>, limit: i64) -> R
                       u.guest, u.password_hash is not null as has_password,
                       u.displayname, u.avatar_url, u.created_ts,
                       coalesce((select max(d.last_seen_ts) from devices d where d.account = u.id), 0) as last_seen_ts,
-                      (select count(*) from devices d where d.account = u.id) as devices
+                      (select count(*) from devices d where d.account = u.id) as devices,
+                      coalesce((select group_concat(t.address, ' ') from user_threepids t
+                                where t.account = u.id and t.medium = 'email'), '') as emails
                from users u
                where u.user_id > $1 and u.user_id < $2
                    and ($3 is null or u.admin = $3) and ($4 is null or u.deactivated = $4)
@@ -120,6 +136,45 @@ pub(crate) async fn delete_data(tx: &mut Tx, account: i64) -> Result<(), StoreEr
     exec!(tx.ex(), "update backup_versions set deleted = true where account = $1", account)?;
     exec!(tx.ex(), "delete from user_signatures where signer = $1", account)?;
     Ok(())
+}
+
+/// An address of an account to be made.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BulkEmail<'a> {
+    pub user_id: &'a str,
+    pub address: &'a str,
+}
+
+/// Which of these addresses are somebody's.
+pub(crate) async fn load_taken(db: &Db, addresses: &[&str]) -> Result<Vec<String>, StoreError> {
+    let list = serde_json::Value::from(addresses).to_string();
+    let rows = sql!(
+        db.read(), fetch_all as (String,),
+        pg: "select address from user_threepids
+             where medium = 'email' and address in (select json_array_elements_text($1::json))",
+        lite: "select address from user_threepids
+               where medium = 'email' and address in (select value from json_each($1))",
+        list.as_str()
+    )?;
+    Ok(rows.into_iter().map(|(address,)| address).collect())
+}
+
+/// Returns how many were nobody's and are the accounts' now.
+pub(crate) async fn insert_emails(tx: &mut Tx, emails: &[BulkEmail<'_>], now_ms: i64) -> Result<u64, StoreError> {
+    let list = serde_json::to_string(emails).map_err(|error| StoreError::inconsistent("user_threepids", error))?;
+    exec!(
+        tx.ex(),
+        pg: "insert into user_threepids (medium, address, account, validated_ts, added_ts)
+             select 'email', r.address, u.id, $2, $2
+             from json_to_recordset($1::json) as r (user_id text, address text) join users u on u.user_id = r.user_id
+             order by r.address collate \"C\"
+             on conflict do nothing",
+        lite: "insert into user_threepids (medium, address, account, validated_ts, added_ts)
+               select 'email', r.value ->> '$.address', u.id, $2, $2
+               from json_each($1) r join users u on u.user_id = r.value ->> '$.user_id' where true
+               on conflict do nothing",
+        list.as_str(), now_ms
+    )
 }
 
 /// Which of these ids have an account.

@@ -113,6 +113,16 @@ pub(crate) async fn list_bindings(
     Ok(rows.into_iter().map(|(id_server,)| id_server).collect())
 }
 
+/// Medium and address of all that some identity server was told of.
+pub(crate) async fn list_bound(db: &Db, account: i64) -> Result<Vec<(String, String)>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_all as (String, String),
+        "select distinct medium, address from user_threepid_bindings where account = $1 order by medium, address",
+        account
+    )
+}
+
 pub(crate) async fn delete_binding(
     db: &Db,
     account: i64,

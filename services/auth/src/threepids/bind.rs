@@ -154,6 +154,20 @@ pub(crate) async fn unbind(
     Ok(result)
 }
 
+/// The end of an account: the identity servers that are known to have them, or the one that is named, forget all of its
+/// associations. An identity server that is away holds nobody up: what it was not told counts as not supported.
+pub(crate) async fn unbind_all(auth: &Auth, user_id: &UserId, id_server: Option<&str>) -> Result<Unbound, AuthError> {
+    let account = account_of(auth, user_id).await?;
+    let mut result = Unbound::Success;
+    for (medium, address) in threepids::list_bound(&auth.db, account).await? {
+        let unbound = unbind(auth, user_id, (&medium, &address), id_server).await;
+        if !matches!(unbound, Ok(Unbound::Success)) {
+            result = Unbound::NoSupport;
+        }
+    }
+    Ok(result)
+}
+
 /// The form in which an address is stored; those that we could not have stored stay as they are.
 pub(crate) fn canonical_form(medium: &str, address: &str) -> String {
     let email = (medium == super::EMAIL).then(|| canonical_email(address).ok()).flatten();

@@ -11,8 +11,8 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use matrixon_http::MatrixError;
 use tokio::time::timeout;
 
-/// A client that is still writing when the connection closes never reads the answer, so a body that is somewhat too
-/// long is read and thrown away first; within this time, so that nobody holds a connection with it.
+/// A client that is still writing when the connection closes never reads the answer, so a body that nobody wants is read
+/// and thrown away first; within this time, so that nobody holds a connection with it.
 const DISCARD_BYTES: u64 = 64 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
@@ -20,6 +20,30 @@ async fn discard(mut body: Body) {
     let all = async { while let Some(Ok(_)) = body.frame().await {} };
     // too slow: then the connection closes in the middle
     let _in_time = timeout(DISCARD_TIME, all).await;
+}
+
+/// Reads past the body of a request that was answered without it. False: there is more, and the connection cannot go on.
+pub(super) async fn skip(mut body: Body, expects_continue: bool) -> bool {
+    if body.is_end_stream() {
+        return true;
+    }
+    if expects_continue {
+        // the client sends it only when asked to
+        return false;
+    }
+    let mut left = DISCARD_BYTES;
+    let all = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+            match left.checked_sub(bytes) {
+                Some(rest) => left = rest,
+                None => return false,
+            }
+        }
+        true
+    };
+    timeout(DISCARD_TIME, all).await.unwrap_or(false)
 }
 
 /// `M_TOO_LARGE` ← longer than `limit` · 408 `M_UNKNOWN` ← not there in time · 400 `M_UNKNOWN` ← broken off

@@ -1,4 +1,4 @@
-//! `matrixon user …`, `matrixon registration-token …`, `matrixon audit …`
+//! `matrixon user …`, `matrixon registration-token …`, `matrixon report …`, `matrixon audit …`
 
 use std::path::PathBuf;
 
@@ -49,6 +49,14 @@ pub(crate) struct RegistrationTokenArgs {
     pub(crate) admin: AdminArgs,
     #[command(subcommand)]
     pub(crate) command: RegistrationTokenCommand,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    #[command(subcommand)]
+    pub(crate) command: ReportCommand,
 }
 
 #[derive(Debug, Args)]
@@ -244,6 +252,35 @@ pub(crate) enum RegistrationTokenCommand {
     Revoke {
         #[arg(value_name = "TOKEN")]
         registration_token: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// List reports, the newest first
+    List {
+        /// Only of rooms, of events or of users
+        #[arg(long, value_parser = ["room", "event", "user"])]
+        kind: Option<String>,
+        /// Only by this user id
+        #[arg(long, value_name = "USER_ID")]
+        reporter: Option<String>,
+        /// All columns
+        #[arg(long)]
+        detailed: bool,
+    },
+    /// Show one report
+    Show {
+        /// The number that `list` shows
+        report: String,
+    },
+    /// Remove a report that has been dealt with
+    Delete {
+        /// The number that `list` shows
+        report: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
 }
 

@@ -48,6 +48,8 @@ const FOR_GUESTS: [(&str, &str); 36] = [
     ("PUT", "/profile/{}/{}"),
     ("PUT", "/uk.tcpip.msc4133/profile/{}/{}"),
     ("DELETE", "/profile/{}/displayname"),
+    ("DELETE", "/profile/{}/{}"),
+    ("DELETE", "/uk.tcpip.msc4133/profile/{}/{}"),
     ("GET", "/devices"),
     ("GET", "/devices/{}"),
     ("PUT", "/devices/{}"),

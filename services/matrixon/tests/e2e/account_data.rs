@@ -11,7 +11,11 @@ use crate::env::{Env, Shared, expect_error, joined, list, sync_token};
 
 tests![Env: what_is_set_is_read, changes_are_told, the_first_sync_has_all, it_is_private, other_sessions_see_it,
     missing_data_is_not_found, any_object_survives,
-    what_the_server_keeps_is_not_set];
+    what_the_server_keeps_is_not_set, tags_of_rooms, tags_set_at_once_are_all_kept];
+
+fn tags(client: &Client, room: &str, tag: &str) -> String {
+    format!("/_matrix/client/v3/user/{}/rooms/{}/tags{tag}", escape(&client.user_id), escape(room))
+}
 
 fn path(client: &Client, room: Option<&str>, kind: &str) -> String {
     let user = escape(&client.user_id);
@@ -135,5 +139,51 @@ async fn what_the_server_keeps_is_not_set(env: Shared) -> Result<()> {
     assert!(rules["global"].is_object(), "read as normal: {rules}");
     let reply = alice.request(Method::PUT, &path(&alice, Some("not-a-room"), "org.example"), Some(&json!({}))).await?;
     expect_error(&reply, 400, "M_INVALID_PARAM");
+    Ok(())
+}
+
+async fn tags_of_rooms(env: Shared) -> Result<()> {
+    let (alice, bob) = env.pair().await?;
+    let room = env.room(&alice, &[&bob]).await?;
+    assert_eq!(alice.get(&tags(&alice, &room, "")).await?, json!({ "tags": {} }));
+    let since = sync_token(&alice).await?;
+    alice.put(&tags(&alice, &room, "/m.favourite"), &json!({ "order": 0.25, "org.example.more": 1 })).await?;
+    alice.put(&tags(&alice, &room, "/u.w%C3%B6rk"), &json!({})).await?;
+    let both = json!({ "tags": { "m.favourite": { "order": 0.25, "org.example.more": 1 }, "u.wörk": {} } });
+    assert_eq!(alice.get(&tags(&alice, &room, "")).await?, both);
+    let sync = alice.sync(&SyncQuery::since(&since)).await?;
+    assert_eq!(find(list(joined(&sync, &room), "/account_data/events"), "m.tag"), Some(&both), "{sync}");
+    for _ in 0..2 {
+        let removed = alice.request(Method::DELETE, &tags(&alice, &room, "/u.w%C3%B6rk"), None).await?;
+        assert_eq!((removed.status, removed.text.as_str()), (200, "{}"));
+    }
+    assert_eq!(
+        alice.get(&path(&alice, Some(&room), "m.tag")).await?["tags"],
+        json!({ "m.favourite": both["tags"]["m.favourite"] })
+    );
+    assert_eq!(bob.get(&tags(&bob, &room, "")).await?, json!({ "tags": {} }), "everybody has their own");
+
+    let refused = async |method, path: &str, body: &Value| bob.request(method, path, Some(body)).await;
+    let own = tags(&bob, &room, "/u.x");
+    expect_error(&refused(Method::PUT, &tags(&alice, &room, "/u.x"), &json!({})).await?, 403, "M_FORBIDDEN");
+    expect_error(&bob.request(Method::GET, &tags(&alice, &room, ""), None).await?, 403, "M_FORBIDDEN");
+    expect_error(&refused(Method::PUT, &own, &json!([])).await?, 400, "M_BAD_JSON");
+    let nowhere = tags(&bob, "!nowhere:example.org", "/u.x");
+    expect_error(&refused(Method::PUT, &nowhere, &json!({})).await?, 404, "M_NOT_FOUND");
+    let long = tags(&bob, &room, &format!("/{}", "x".repeat(256)));
+    expect_error(&refused(Method::PUT, &long, &json!({})).await?, 400, "M_INVALID_PARAM");
+    Ok(())
+}
+
+/// Through all gateways at the same time: none overwrites another.
+async fn tags_set_at_once_are_all_kept(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let room = env.room(&alice, &[]).await?;
+    let names: Vec<String> = (0..24).map(|number| format!("u.{number}")).collect();
+    let paths: Vec<String> = names.iter().map(|name| tags(&alice, &room, &format!("/{name}"))).collect();
+    let info = json!({});
+    futures::future::try_join_all(paths.iter().map(|path| alice.put(path, &info))).await?;
+    let set = alice.get(&tags(&alice, &room, "")).await?;
+    assert!(names.iter().all(|name| set["tags"][name] == info), "{set}");
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use matrixon_testkit::{
-    client::{Client, Method, PASSWORD, Reply, escape, unique},
+    client::{Client, Method, PASSWORD, Reply, escape, room_path, unique},
     tests,
 };
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::env::{ADMIN_TOKEN, Env, Shared, expect_error, list};
 tests![Env: strangers_and_users_are_refused, rest_makes_and_changes_accounts, the_command_line_does_the_same,
     an_account_is_locked_ended_and_never_given_away, sessions_end_everywhere_within_a_second,
     a_key_makes_a_request_one, everything_is_in_the_audit_log,
-    tokens_are_made_and_revoked, accounts_are_imported, bad_requests_are_told_so];
+    tokens_are_made_and_revoked, reports_are_read_and_removed, accounts_are_imported, bad_requests_are_told_so];
 
 const ADMIN: &str = "/_matrixon/admin/v1";
 const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
@@ -55,7 +55,9 @@ async fn strangers_and_users_are_refused(env: Shared) -> Result<()> {
         (&wrong, 401, "M_UNKNOWN_TOKEN", "16"),
         (&alice, 403, "M_FORBIDDEN", "7"),
     ] {
-        for path in ["/users", "/registration_tokens", "/audit", "/audit/head", "/users/x/devices"] {
+        for path in
+            ["/users", "/registration_tokens", "/reports", "/reports/1", "/audit", "/audit/head", "/users/x/devices"]
+        {
             let reply = client.request(Method::GET, &format!("{ADMIN}{path}"), None).await?;
             expect_error(&reply, status, errcode);
         }
@@ -264,12 +266,61 @@ async fn tokens_are_made_and_revoked(env: Shared) -> Result<()> {
     Ok(())
 }
 
+async fn reports_are_read_and_removed(env: Shared) -> Result<()> {
+    let (alice, bob) = env.pair().await?;
+    let room = env.room(&alice, &[&bob]).await?;
+    let event = alice.send(&room, "something rude").await?;
+    let user = format!("/_matrix/client/v3/users/{}/report", escape(&alice.user_id));
+    bob.post(&room_path(&room, "report"), &json!({ "reason": "spam" })).await?;
+    for reason in ["first", "again"] {
+        let path = room_path(&room, &format!("report/{}", escape(&event)));
+        bob.post(&path, &json!({ "reason": reason })).await?;
+    }
+    bob.post(&user, &json!({ "reason": "rude" })).await?;
+
+    let admin = machine(&env);
+    let mine = |query: &str| format!("{ADMIN}/reports?reporter={}{query}", escape(&bob.user_id));
+    let first = admin.get(&mine("&page_size=2")).await?;
+    let kinds: Vec<&Value> = list(&first, "/reports").iter().map(|report| &report["kind"]).collect();
+    assert_eq!(kinds, ["user", "event"], "the newest first, and each event once: {first}");
+    assert_eq!(first["reports"][0]["user_id"], alice.user_id);
+    let told = &first["reports"][1];
+    assert_eq!(
+        (&told["reason"], &told["event_id"], &told["room_id"], &told["user_id"]),
+        (&json!("again"), &json!(event), &json!(room), &json!(alice.user_id))
+    );
+    let token = first["next_page_token"].as_str().unwrap_or_default();
+    let second = admin.get(&mine(&format!("&page_size=2&page_token={token}"))).await?;
+    assert_eq!((list(&second, "/reports").len(), &second["next_page_token"]), (1, &json!("")), "{second}");
+    assert_eq!(admin.get(&mine("&kind=room")).await?["reports"], second["reports"]);
+    for wrong in ["&kind=none", "&page_token=x", "&page_token=eA"] {
+        expect_error(&admin.request(Method::GET, &mine(wrong), None).await?, 400, "M_INVALID_PARAM");
+    }
+
+    let number = told["id"].as_str().unwrap_or_default();
+    let listed = done(&env, &["report", "list", "--reporter", &bob.user_id, "--kind", "event", "--json"]).await?;
+    assert_eq!(&serde_json::from_str::<Value>(&listed)?, told);
+    let shown = done(&env, &["report", "show", number]).await?;
+    assert!(shown.contains(&event) && shown.contains("again"), "{shown}");
+    done(&env, &["report", "delete", number, "--yes"]).await?;
+    for gone in [number, "0", "x"] {
+        let path = format!("{ADMIN}/reports/{gone}");
+        expect_error(&admin.request(Method::GET, &path, None).await?, 404, "M_NOT_FOUND");
+        expect_error(&admin.request(Method::DELETE, &path, None).await?, 404, "M_NOT_FOUND");
+    }
+    let log = admin.get(&format!("{ADMIN}/audit?action=report.delete&target={number}")).await?;
+    let results: Vec<&Value> = list(&log, "/records").iter().map(|record| &record["result"]).collect();
+    assert_eq!(results, ["ok", "M_NOT_FOUND"], "{log}");
+    Ok(())
+}
+
 async fn accounts_are_imported(env: Shared) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let name = unique("import");
-    let rows: Vec<String> = (0..700).map(|number| format!("{name}-{number},,n{number},false")).collect();
-    let with_password = format!("{name}-p,{PASSWORD},,false");
-    let text = format!("username,password,displayname,admin\n{}\n{with_password}\nbad name,,,\n", rows.join("\n"));
+    let rows: Vec<String> = (0..700).map(|number| format!("{name}-{number},,n{number},false,")).collect();
+    let with_password = format!("{name}-p,{PASSWORD},,false,{name}@Example.org second.{name}@example.org");
+    let bad = format!("bad name,,,,\n{name}-q,,,,{name}@example.ORG\n{name}-r,,,,no address");
+    let text = format!("username,password,displayname,admin,emails\n{}\n{with_password}\n{bad}\n", rows.join("\n"));
     let file = directory.path().join("users.csv");
     std::fs::write(&file, text)?;
     let file = file.display().to_string();
@@ -278,10 +329,15 @@ async fn accounts_are_imported(env: Shared) -> Result<()> {
     let dry = matrixon(&url, ADMIN_TOKEN, &[&command[..], &["--dry-run"]].concat()).await?;
     assert_eq!(serde_json::from_slice::<Value>(&dry.stdout)?["created"], 701, "{dry:?}");
     let first = matrixon(&url, ADMIN_TOKEN, &command).await?;
-    let expected = json!({ "rows": 702, "created": 701, "existing": 0, "refused": 1 });
+    let expected = json!({ "rows": 704, "created": 701, "existing": 0, "refused": 3 });
     assert_eq!((serde_json::from_slice::<Value>(&first.stdout)?, first.status.code()), (expected, Some(1)));
     let report = std::fs::read_to_string(format!("{file}.refused.csv"))?;
     assert!(report.contains("703,bad name,M_INVALID_USERNAME,"), "{report}");
+    assert!(report.contains(&format!("704,{name}-q,M_THREEPID_IN_USE,")), "{report}");
+    assert!(report.contains(&format!("705,{name}-r,M_INVALID_PARAM,")), "{report}");
+    let shown = done(&env, &["user", "show", &format!("{name}-p"), "--json"]).await?;
+    let shown: Value = serde_json::from_str(&shown)?;
+    assert_eq!(shown["emails"], json!([format!("{name}@example.org"), format!("second.{name}@example.org")]));
     let again = matrixon(&url, ADMIN_TOKEN, &command).await?;
     assert_eq!(serde_json::from_slice::<Value>(&again.stdout)?["existing"], 701, "{again:?}");
     env.nobody().login_as(&format!("{name}-p"), PASSWORD).await?;

@@ -3,12 +3,13 @@
 use matrixon_matrix::NewEvent;
 use matrixon_rooms::{Membership, members};
 use ruma::{
-    OwnedEventId, OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomAliasId, RoomId, UserId, events::StateEventType,
+    CanonicalJsonObject, CanonicalJsonValue, OwnedEventId, OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomAliasId,
+    RoomId, UserId, events::StateEventType,
 };
 use serde::Deserialize;
 
 use super::{
-    change::{Change, Requester, change, content},
+    change::{Change, Requester, change, content as membership_content},
     guests::check_may_join,
 };
 use crate::{
@@ -19,6 +20,10 @@ use crate::{
     store::{aliases, memberships},
     timeline::append::Precheck,
 };
+
+/// Members of a join event's content that are not the client's to write.
+const OURS: [&str; 5] =
+    ["membership", "displayname", "avatar_url", "third_party_signed", "join_authorised_via_users_server"];
 
 /// The room that an id or a local alias names.
 ///
@@ -41,19 +46,29 @@ async fn find_alias(room: &Room, alias: &RoomAliasId) -> Result<OwnedRoomId, Roo
     RoomId::parse(row.room_id.as_str()).map_err(|error| RoomError::Internal(error.to_string()))
 }
 
+/// What a client wants to have in its join event: `reason`, and whatever it adds to the body of its request.
+/// `M_BAD_JSON` ← no canonical JSON
+pub(crate) fn custom_content(body: &[u8]) -> Result<CanonicalJsonObject, RoomError> {
+    let mut content: CanonicalJsonObject =
+        serde_json::from_slice(body).map_err(|error| RoomError::BadJson(error.to_string()))?;
+    content.retain(|name, value| !OURS.contains(&name.as_str()) && *value != CanonicalJsonValue::Null);
+    Ok(content)
+}
+
 /// `M_FORBIDDEN` ← the join rules, or banned · `M_NOT_FOUND` ← a room that this server does not know
 /// `M_GUEST_ACCESS_FORBIDDEN` ← a guest, where the room lets none in
 pub(crate) async fn join(
     room: &Room,
     room_id: &RoomId,
     by: Requester<'_>,
-    reason: Option<String>,
+    custom: CanonicalJsonObject,
 ) -> Result<OwnedEventId, RoomError> {
     let user_id = &by.auth.user_id;
     if by.auth.standing.guest {
         check_may_join(room, room_id).await?;
     }
-    let mut content = content("join", reason);
+    let mut content = custom;
+    content.extend(membership_content("join", None));
     if let Some(authoriser) = find_authoriser(room, room_id, user_id).await? {
         content.insert("join_authorised_via_users_server".to_owned(), authoriser.as_str().into());
     }
@@ -76,7 +91,7 @@ pub(crate) async fn knock(
     reason: Option<String>,
 ) -> Result<OwnedEventId, RoomError> {
     let user_id = &by.auth.user_id;
-    let mut content = content("knock", reason);
+    let mut content = membership_content("knock", reason);
     room.profiles.load_one(user_id).await.write_to(&mut content);
     change(room, room_id, by, Change { target: user_id.clone(), content, precheck: Precheck::None }).await
 }

@@ -11,5 +11,5 @@ pub(crate) use change::Requester;
 pub(crate) use departure::depart_from_all;
 pub(crate) use forget::forget;
 pub(crate) use guests::{check_may_join, send_away, shuts_guests_out};
-pub(crate) use join::{join, knock, resolve};
+pub(crate) use join::{custom_content, join, knock, resolve};
 pub(crate) use moderate::{Target, ban, check_local, invite, kick, leave, unban};

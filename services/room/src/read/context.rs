@@ -47,7 +47,12 @@ pub(crate) async fn context(
     limit: u64,
     filter: &RoomEventFilter,
 ) -> Result<bytes::Bytes, RoomError> {
-    let (view, event) = find_visible(room, auth, room_id, event_id).await?;
+    let view = View::load(&room.db, room_id, &auth.user_id).await?;
+    let event = find_event(&room.db, event_id.as_str()).await?.filter(|row| row.room == view.room.id);
+    let event = event.ok_or_else(not_found)?;
+    if !view.can_see(&event) {
+        return Err(RoomError::Forbidden("you do not have permission to see this event".to_owned()));
+    }
     let limit = limit.min(messages::MAX_LIMIT);
     let before = slice(room, &view, event.position - 1, Direction::Backward, limit / 2, filter).await?;
     let after = slice(room, &view, event.position, Direction::Forward, limit - limit / 2, filter).await?;

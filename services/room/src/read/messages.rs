@@ -98,7 +98,9 @@ pub(crate) async fn read_slice(
             }
         }
         if (read as i64) < wanted {
-            return Ok(Slice { rows, next: None });
+            // the end of what there is now: a reader of newer events goes on from there later
+            let next = (page.direction == Direction::Forward && !rows.is_empty()).then_some(place);
+            return Ok(Slice { rows, next });
         }
     }
     Ok(Slice { rows, next: Some(place) })

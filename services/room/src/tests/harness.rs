@@ -13,7 +13,6 @@ use http::{Method, Request};
 use matrixon_bus::Bus;
 use matrixon_http::{Assertion, Signer as Asserter, UserAuth, Verifier};
 use matrixon_matrix::{Signer, keys};
-use matrixon_proto::room::v1::room_client::RoomClient;
 use matrixon_runtime::clock::Clock;
 use matrixon_store::{Db, migrations};
 use matrixon_testkit::servers::Postgres;
@@ -76,12 +75,8 @@ impl Server {
             peers: None,
         });
         let verifier = Verifier::new(b"secret", None, Clock::system());
-        let router = routes().into_router(room.clone(), verifier).merge(crate::rpc::router(room));
+        let router = routes().into_router(room, verifier);
         Self { router, asserter: Asserter::new(b"secret") }
-    }
-
-    pub(crate) fn rpc(&self) -> RoomClient<Router> {
-        RoomClient::new(self.router.clone())
     }
 
     /// A request without a repetition.

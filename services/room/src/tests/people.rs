@@ -1,61 +1,9 @@
-//! Reports for administrators, and names on their way into rooms.
+//! Names on their way into rooms.
 
-use matrixon_proto::room::v1::{DeleteReportRequest, GetReportRequest, ListReportsRequest};
 use matrixon_store::{Db, exec, sql};
-use serde_json::json;
-use tonic::Response;
 
-use super::harness::{Server, escape, on_both};
+use super::harness::on_both;
 use crate::store::propagations::{self, Lease};
-
-#[test]
-fn administrators_list_reports() {
-    on_both(|db| async move {
-        let server = Server::new(&db).await;
-        let room = server.public_room("alice").await;
-        server.join("bob", &room).await;
-        for n in 0..3 {
-            let event = escape(&server.send("alice", &room, &format!("t{n}"), "x").await);
-            for reason in ["first", "again"] {
-                let (status, body) =
-                    server.post("bob", &format!("rooms/{room}/report/{event}"), json!({ "reason": reason })).await;
-                assert_eq!(status, 200, "{body}");
-            }
-        }
-        server.post("carol", &format!("rooms/{room}/report"), json!({ "reason": "spam" })).await;
-        server.post("carol", "users/@alice:example.org/report", json!({ "reason": "rude" })).await;
-        server.post("carol", "users/@unknown:example.org/report", json!({ "reason": "rude" })).await;
-
-        let list =
-            async |request: ListReportsRequest| server.rpc().list_reports(request).await.map(Response::into_inner);
-        let first = list(ListReportsRequest { limit: 2, ..Default::default() }).await.unwrap();
-        assert_eq!(first.reports.iter().map(|report| report.kind.as_str()).collect::<Vec<_>>(), ["user", "room"]);
-        assert_eq!(
-            (first.reports[0].user_id.as_str(), first.reports[0].reason.as_str()),
-            ("@alice:example.org", "rude")
-        );
-        let second = list(ListReportsRequest { limit: 5, before: first.next, ..Default::default() }).await.unwrap();
-        assert_eq!((second.reports.len(), second.next), (3, 0), "each event once");
-        assert!(second.reports.iter().all(|report| {
-            report.kind == "event"
-                && report.reason == "again"
-                && report.user_id == "@alice:example.org"
-                && report.reporter == "@bob:example.org"
-        }));
-        let rooms = ListReportsRequest { kind: "room".to_owned(), ..Default::default() };
-        let rooms = list(rooms).await.unwrap().reports;
-        assert_eq!((rooms.len(), rooms[0].reporter.as_str()), (1, "@carol:example.org"));
-        assert!(list(ListReportsRequest { kind: "none".to_owned(), ..Default::default() }).await.is_err());
-        let by_nobody = ListReportsRequest { reporter: "a\0".to_owned(), ..Default::default() };
-        assert!(list(by_nobody).await.unwrap().reports.is_empty());
-
-        let id = rooms[0].id;
-        assert_eq!(server.rpc().get_report(GetReportRequest { id }).await.unwrap().into_inner(), rooms[0]);
-        server.rpc().delete_report(DeleteReportRequest { id }).await.unwrap();
-        assert!(server.rpc().delete_report(DeleteReportRequest { id }).await.is_err());
-        assert!(server.rpc().get_report(GetReportRequest { id }).await.is_err());
-    });
-}
 
 async fn enqueue(db: &Db, changes: &[(&str, i64)]) {
     let mut tx = db.begin().await.unwrap();

@@ -79,7 +79,7 @@ fn history_is_visible_to_whom_it_shall_be() {
             assert_eq!(server.get("bob", &format!("rooms/{room}/event/{late}")).await.0, if world { 200 } else { 404 });
             assert_eq!(
                 server.get("bob", &format!("rooms/{room}/context/{late}")).await.0,
-                if world { 200 } else { 404 }
+                if world { 200 } else { 403 }
             );
             // state is what it was when bob left
             let (status, _) = server.get("bob", &format!("rooms/{room}/state/m.room.topic")).await;

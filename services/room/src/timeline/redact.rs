@@ -40,9 +40,10 @@ pub(crate) async fn redact_event(
 
 async fn find_target(room: &Room, head: &Head, target: &EventId) -> Result<EventRow, RoomError> {
     let row = events::find_event(&room.db, target.as_str()).await?;
-    let row = row
-        .filter(|row| row.room == head.room)
-        .ok_or_else(|| RoomError::NotFound("there is no such event to redact in this room".to_owned()))?;
+    let row = row.ok_or_else(|| RoomError::NotFound("there is no such event to redact".to_owned()))?;
+    if row.room != head.room {
+        return Err(RoomError::InvalidParam("the event to redact is not in this room".to_owned()));
+    }
     if row.event_type == "m.room.create" {
         return Err(RoomError::Forbidden("a room's create event cannot be redacted".to_owned()));
     }

@@ -7,6 +7,7 @@ mod presence;
 mod push;
 mod receipt;
 mod sync;
+mod tag;
 mod to_device;
 mod typing;
 mod user_directory;
@@ -14,7 +15,7 @@ mod user_directory;
 use ::http::Method;
 use matrixon_http::{LimitClass, RouteOptions, Routes, UserAuth};
 use matrixon_runtime::role::Role;
-use ruma::UserId;
+use ruma::{UserId, presence::PresenceState};
 
 use crate::{error::SyncError, state::Sync};
 
@@ -36,6 +37,9 @@ pub(crate) fn routes() -> Routes<Sync> {
         .ruma(account_data::set_global_account_data::handler, content())
         .ruma(account_data::get_room_account_data::handler, read())
         .ruma(account_data::set_room_account_data::handler, content())
+        .ruma(tag::get_tags::handler, read())
+        .ruma(tag::create_tag::handler, content())
+        .ruma(tag::delete_tag::handler, read())
         .ruma(receipt::create_receipt::handler, RouteOptions::user())
         .ruma(receipt::set_read_marker::handler, RouteOptions::user())
         .ruma(presence::get_presence::handler, read())
@@ -46,6 +50,14 @@ pub(crate) fn routes() -> Routes<Sync> {
         .ruma(keys::get_key_changes::handler, read())
         .ruma(to_device::send_event_to_device::handler, content().body_limit(MAX_TO_DEVICE_BYTES).guests());
     typing::create_typing_event::PATHS.into_iter().fold(routes, typing)
+}
+
+/// `M_INVALID_PARAM` ← none of the specification's states
+fn check_presence(presence: &PresenceState) -> Result<(), SyncError> {
+    match presence {
+        PresenceState::Offline | PresenceState::Online | PresenceState::Unavailable => Ok(()),
+        _ => Err(SyncError::InvalidParam("presence is `online`, `offline` or `unavailable`")),
+    }
 }
 
 /// `M_FORBIDDEN` ← the path names somebody else

@@ -1,8 +1,36 @@
 //! Table `account_data` and its stream.
 
+use bytes::Bytes;
 use matrixon_store::{Db, StoreError, Tx, exec, sql, streams::Stream};
+use serde_json::{Map, Value};
 
 use crate::{live::items::AccountData, token::Token};
+
+/// A change of what a user keeps under one key.
+#[derive(Clone, Debug)]
+pub(crate) struct NewAccountData {
+    pub(crate) user_id: Box<str>,
+    /// Empty: global.
+    pub(crate) room_id: Box<str>,
+    pub(crate) data_type: Box<str>,
+    pub(crate) change: Change,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Replace(Bytes),
+    /// One tag among others, with its information, or gone.
+    Tag(Box<str>, Option<Value>),
+}
+
+impl Change {
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Replace(content) => content.len(),
+            Self::Tag(tag, _) => 256 + tag.len(),
+        }
+    }
+}
 
 type Row = (i64, String, String, String, String);
 
@@ -90,12 +118,16 @@ pub(crate) async fn list_range(db: &Db, after: i64, upto: i64) -> Result<Vec<Acc
     Ok(rows.into_iter().map(item).collect())
 }
 
-/// Writes rows and gives them the next positions, in order; the first is returned.
-pub(crate) async fn append(tx: &mut Tx, items: &[AccountData]) -> Result<i64, StoreError> {
+/// Writes rows and gives them the next positions, in order. Returned are the positions, and what the contents are now.
+pub(crate) async fn append(tx: &mut Tx, items: &[NewAccountData]) -> Result<Vec<(i64, Bytes)>, StoreError> {
     // the counter's lock comes before the rows': two batches that change one key wait in one order
     let first = tx.advance(Stream::ACCOUNT_DATA, items.len()).await?;
+    let mut written = Vec::with_capacity(items.len());
     for (position, item) in (first..).zip(items) {
-        let content = String::from_utf8_lossy(&item.content);
+        let content = match &item.change {
+            Change::Replace(content) => content.clone(),
+            Change::Tag(tag, info) => retag(&find_in(tx, item).await?, tag, info.as_ref())?,
+        };
         exec!(
             tx.ex(),
             "insert into account_data (position, user_id, room_id, data_type, content) values ($1, $2, $3, $4, $5)
@@ -105,8 +137,58 @@ pub(crate) async fn append(tx: &mut Tx, items: &[AccountData]) -> Result<i64, St
             &*item.user_id,
             &*item.room_id,
             &*item.data_type,
-            &*content
+            &*String::from_utf8_lossy(&content)
         )?;
+        written.push((position, content));
     }
-    Ok(first)
+    Ok(written)
+}
+
+async fn find_in(tx: &mut Tx, item: &NewAccountData) -> Result<String, StoreError> {
+    let row = sql!(
+        tx.ex(),
+        fetch_optional as (String,),
+        "select content from account_data where user_id = $1 and room_id = $2 and data_type = $3",
+        &*item.user_id,
+        &*item.room_id,
+        &*item.data_type
+    )?;
+    Ok(row.map(|(content,)| content).unwrap_or_default())
+}
+
+/// `m.tag` with one tag set or removed. Whatever a client has written there that is not the object it should be gives way.
+fn retag(content: &str, tag: &str, info: Option<&Value>) -> Result<Bytes, StoreError> {
+    let mut content: Map<String, Value> = serde_json::from_str(content).unwrap_or_default();
+    let tags = content.entry("tags").or_insert_with(|| Value::Object(Map::new()));
+    if !tags.is_object() {
+        *tags = Value::Object(Map::new());
+    }
+    if let Value::Object(tags) = tags {
+        match info {
+            Some(info) => tags.insert(tag.to_owned(), info.clone()),
+            None => tags.remove(tag),
+        };
+    }
+    let content = serde_json::to_vec(&content).map_err(|error| StoreError::inconsistent("account_data", error))?;
+    Ok(content.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_tag_changes_and_the_others_stay() {
+        let retagged = |content: &str, tag, info: Option<Value>| {
+            serde_json::from_slice::<Value>(&retag(content, tag, info.as_ref()).unwrap()).unwrap()
+        };
+        let info = Some(json!({ "order": 0.5 }));
+        assert_eq!(retagged("", "u.a", info.clone()), json!({ "tags": { "u.a": { "order": 0.5 } } }));
+        let two = r#"{"tags":{"u.a":{},"u.b":{"x":1}},"other":7}"#;
+        assert_eq!(retagged(two, "u.a", None), json!({ "tags": { "u.b": { "x": 1 } }, "other": 7 }));
+        assert_eq!(retagged(two, "u.c", None), serde_json::from_str::<Value>(two).unwrap());
+        assert_eq!(retagged(r#"{"tags":[]}"#, "u.a", info), json!({ "tags": { "u.a": { "order": 0.5 } } }));
+    }
 }

@@ -4,7 +4,10 @@ use argon2::{Algorithm, Params, password_hash::phc::PasswordHash};
 use matrixon_proto::admin::v1::ImportUser;
 use ruma::OwnedUserId;
 
-use crate::{accounts::localpart, admin::users::check_displayname, error::AuthError, state::Auth};
+use crate::{
+    accounts::localpart, admin::users::check_displayname, error::AuthError, state::Auth,
+    threepids::address::canonical_email,
+};
 
 /// Nobody's log-in may take more than this: 1 GiB, 64 passes, 16 lanes; bcrypt 2^16 rounds.
 const MAX_MEMORY_KIB: u32 = 1 << 20;
@@ -12,12 +15,15 @@ const MAX_ITERATIONS: u32 = 64;
 const MAX_LANES: u32 = 16;
 const BCRYPT_COSTS: std::ops::RangeInclusive<u8> = 4..=16;
 const BCRYPT_CHARS: usize = 60;
+const MAX_EMAILS: usize = 10;
 
 pub(super) struct Judged {
     pub user_id: OwnedUserId,
     pub password: NewPassword,
     pub admin: bool,
     pub displayname: String,
+    /// Canonical.
+    pub emails: Vec<String>,
 }
 
 pub(super) enum NewPassword {
@@ -26,14 +32,20 @@ pub(super) enum NewPassword {
     Hash(String),
 }
 
-/// `M_INVALID_USERNAME`, `M_WEAK_PASSWORD`, `M_INVALID_PARAM` ← see the messages
+/// `M_INVALID_USERNAME`, `M_WEAK_PASSWORD`, `M_INVALID_PARAM` ← see the messages. Whether the addresses are free is not
+/// asked here.
 pub(super) fn judge(auth: &Auth, row: ImportUser) -> Result<Judged, AuthError> {
     let username = strip_server(&row.username, auth.server_name.as_str())?;
     let user_id = localpart::build_user_id(username, &auth.server_name)?;
     let displayname = row.displayname.unwrap_or_else(|| user_id.localpart().to_owned());
     check_displayname(&displayname)?;
-    if !row.emails.is_empty() {
-        return Err(AuthError::InvalidParam("e-mail addresses cannot be imported yet".to_owned()));
+    let mut emails: Vec<String> = row.emails.iter().map(|one| canonical_email(one)).collect::<Result<_, _>>()?;
+    emails.sort_unstable();
+    emails.dedup();
+    if emails.len() > MAX_EMAILS {
+        return Err(AuthError::InvalidParam(format!(
+            "an account is imported with at most {MAX_EMAILS} e-mail addresses"
+        )));
     }
     let password = match (row.password, row.password_hash) {
         (Some(_), Some(_)) => {
@@ -49,7 +61,7 @@ pub(super) fn judge(auth: &Auth, row: ImportUser) -> Result<Judged, AuthError> {
         }
         (None, None) => NewPassword::None,
     };
-    Ok(Judged { user_id, password, admin: row.admin, displayname })
+    Ok(Judged { user_id, password, admin: row.admin, displayname, emails })
 }
 
 /// Exports of other servers name whole user ids.

@@ -44,6 +44,7 @@ pub(crate) async fn handler(
 
 fn policy<'a>(auth: &Auth, requester: Option<&'a UserAuth>) -> Result<Policy<'a>, AuthError> {
     match requester {
+        Some(requester) if requester.standing.guest => Err(AuthError::Guest),
         Some(requester) => Ok(Policy::password(&requester.user_id)),
         None if auth.config.email.is_enabled() => Ok(Policy {
             flows: vec![vec![Stage::EmailIdentity]],

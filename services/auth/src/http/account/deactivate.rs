@@ -11,6 +11,7 @@ use crate::{
     accounts::{deactivate::deactivate, moderation},
     error::AuthError,
     state::Auth,
+    threepids::bind,
     uia::{self, Policy, Uia},
 };
 
@@ -24,7 +25,8 @@ pub(crate) async fn handler(
         return Ok(v3::Response::new(ThirdPartyIdRemovalStatus::Success));
     }
     let req = uia::authenticate(&auth, request, &Policy::password(&requester.user_id)).await?.req;
+    // while it is still known what was bound, and where
+    let unbound = bind::unbind_all(&auth, &requester.user_id, req.id_server.as_deref()).await?;
     deactivate(&auth, &requester.user_id, req.erase).await?;
-    // no identifier is bound at an identity server, so none is left bound
-    Ok(v3::Response::new(ThirdPartyIdRemovalStatus::Success))
+    Ok(v3::Response::new(unbound.into()))
 }

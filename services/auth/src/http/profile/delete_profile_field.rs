@@ -9,7 +9,7 @@ use matrixon_http::{Raw, RawJson, UserAuth};
 
 use crate::{
     error::AuthError,
-    http::profile::{check_owner, path_of, propagates},
+    http::profile::{check_guest, check_owner, path_of, propagates},
     profiles::{
         field::check_key,
         set::{SetField, set_field},
@@ -21,6 +21,7 @@ use crate::{
 pub(crate) async fn handler(State(auth): State<Auth>, request: Raw<UserAuth>) -> Result<RawJson, AuthError> {
     let (user_id, key) = path_of(&request)?;
     check_owner(&request.auth, &user_id)?;
+    check_guest(&request.auth, key)?;
     check_key(key)?;
     set_field(&auth, &user_id, SetField { key, value: None, propagate: propagates(&request) }).await?;
     Ok(RawJson("{}".into()))

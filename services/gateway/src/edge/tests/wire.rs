@@ -69,6 +69,41 @@ async fn broken_http_is_a_4xx_and_no_hang() {
     assert!(good.starts_with("HTTP/1.1 200"), "{good}");
 }
 
+/// A body that comes after its request was refused must not end the connection under the next request.
+#[tokio::test]
+async fn a_refused_request_does_not_break_its_connection() {
+    let fixture = Fixture::start().await;
+    let address = listen(&fixture, serve::Plain).await;
+    let refused = [
+        ("GET /_matrix/client/v3/account/whoami", "401"),
+        ("PUT /_matrix/client/v3/echo", "405"),
+        ("POST /_matrix/client/v3/nothing/here", "404"),
+        ("POST /_matrix/client/versions", "405"),
+    ];
+    for (line, status) in refused {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..300 {
+            stream.write_all(&[b'x'; 1_000]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        stream.write_all(echo("Content-Length: 2\r\n", "{}").as_bytes()).await.unwrap();
+        let mut answers = Vec::new();
+        stream.read_to_end(&mut answers).await.unwrap();
+        let answers = String::from_utf8_lossy(&answers);
+        assert!(answers.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answers}");
+        assert!(answers.contains("HTTP/1.1 200 "), "{line}: {answers}");
+    }
+    // who announces a body and waits to be asked for it is told that nobody will
+    let head = "GET /_matrix/client/v3/account/whoami HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
+    let answer = raw(address, head).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 401") && answer.to_ascii_lowercase().contains("connection: close"),
+        "{answer}"
+    );
+}
+
 #[tokio::test]
 async fn http2_with_prior_knowledge_works() {
     let fixture = Fixture::start().await;

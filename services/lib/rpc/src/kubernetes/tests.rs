@@ -78,12 +78,21 @@ async fn answer(State(server): State<Arc<FakeServer>>, RawQuery(query): RawQuery
         return list.to_string().into_response();
     }
     let events = server.events.subscribe();
+    // what is newer than the client's version comes first, as from a real server
+    let known = query.split('&').find_map(|part| part.strip_prefix("resourceVersion=")?.parse().ok()).unwrap_or(0);
+    let newer = server.slices.lock().iter().filter_map(|slice| newer_than(known, slice)).collect::<String>();
     let lines = futures::stream::unfold(events, async |mut events| match events.recv().await {
         Ok(line) if line.trim().is_empty() => None,
         Ok(line) => Some((Ok::<_, std::convert::Infallible>(line), events)),
         Err(_) => None,
     });
-    (StatusCode::OK, Body::from_stream(lines)).into_response()
+    let missed = futures::stream::iter((!newer.is_empty()).then_some(Ok(newer)));
+    (StatusCode::OK, Body::from_stream(missed.chain(lines))).into_response()
+}
+
+fn newer_than(known: u32, slice: &Value) -> Option<String> {
+    let version: u32 = slice["metadata"]["resourceVersion"].as_str()?.parse().ok()?;
+    (version > known).then(|| format!("{}\n", json!({"type": "MODIFIED", "object": slice})))
 }
 
 fn slice(name: &str, version: u32, endpoints: &[(u16, bool, bool)]) -> Value {

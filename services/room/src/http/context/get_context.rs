@@ -1,6 +1,6 @@
 //! `GET /_matrix/client/*/rooms/{roomId}/context/{eventId}`
 //! <https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv3roomsroomidcontexteventid>
-//! Errors: `M_NOT_FOUND` ← unknown, or not visible to the requester
+//! Errors: `M_FORBIDDEN` ← not visible to the requester · `M_NOT_FOUND` ← unknown
 
 use axum::extract::State;
 use matrixon_http::{Matrix, RawJson, UserAuth};

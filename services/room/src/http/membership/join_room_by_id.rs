@@ -8,15 +8,15 @@ use ruma::api::client::membership::join_room_by_id::v3::{Request, Response};
 
 use crate::{
     error::RoomError,
-    membership::{Requester, join},
+    membership::{Requester, custom_content, join},
     service::Room,
 };
 
 #[tracing::instrument(name = "room.http.membership.join_room_by_id", skip_all, fields(room.id = %req.room_id))]
 pub(crate) async fn handler(
     State(room): State<Room>,
-    Matrix { req, auth, meta, .. }: Matrix<Request, UserAuth>,
+    Matrix { req, auth, meta, body }: Matrix<Request, UserAuth>,
 ) -> Result<Response, RoomError> {
-    join(&room, &req.room_id, Requester { auth: &auth, meta: &meta }, req.reason).await?;
+    join(&room, &req.room_id, Requester { auth: &auth, meta: &meta }, custom_content(&body)?).await?;
     Ok(Response::new(req.room_id))
 }

@@ -8,16 +8,16 @@ use ruma::api::client::membership::join_room_by_id_or_alias::v3::{Request, Respo
 
 use crate::{
     error::RoomError,
-    membership::{Requester, join, resolve},
+    membership::{Requester, custom_content, join, resolve},
     service::Room,
 };
 
 #[tracing::instrument(name = "room.http.membership.join_room_by_id_or_alias", skip_all)]
 pub(crate) async fn handler(
     State(room): State<Room>,
-    Matrix { req, auth, meta, .. }: Matrix<Request, UserAuth>,
+    Matrix { req, auth, meta, body }: Matrix<Request, UserAuth>,
 ) -> Result<Response, RoomError> {
     let room_id = resolve(&room, req.room_id_or_alias).await?;
-    join(&room, &room_id, Requester { auth: &auth, meta: &meta }, req.reason).await?;
+    join(&room, &room_id, Requester { auth: &auth, meta: &meta }, custom_content(&body)?).await?;
     Ok(Response::new(room_id))
 }

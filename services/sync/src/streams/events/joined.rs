@@ -47,6 +47,10 @@ pub(super) fn incremental(room: Room<'_>, since: i64, news: &mut News, missing: 
     let Some(known) = known_to_client(room, since, &standing, missing) else { return };
     news.newly_joined.insert(room.id.clone());
     complete(room, known, news, missing);
+    // Everywhere else a room that is new to a client comes as a limited one, and clients were written against that.
+    if let Some(timeline) = news.joined.get_mut(room.id).and_then(|entry| entry.timeline.as_mut()) {
+        timeline.limited = true;
+    }
 }
 
 /// Up to where a client that joins (again) was sent the room's events before.
