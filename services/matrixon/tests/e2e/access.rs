@@ -21,7 +21,7 @@ const TAKES_EFFECT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// <https://spec.matrix.org/v1.19/client-server-api/#guest-access>, and what belongs to it: the other spellings of
 /// joining and of state, logging out, and routes that need no account at all.
-const FOR_GUESTS: [(&str, &str); 36] = [
+const FOR_GUESTS: [(&str, &str); 38] = [
     ("GET", "/rooms/{}/state"),
     ("GET", "/rooms/{}/context/{}"),
     ("GET", "/rooms/{}/event/{}"),
