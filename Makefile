@@ -50,6 +50,7 @@ test: ## All there is to check: lints, tests in both topologies, foreign clients
 	$(CARGO) test --workspace --no-run
 	.ci/clients
 	MATRIXON_BIN="$(CARGO_TARGET_DIR)/debug/matrixon" .ci/s3-backup
+	MATRIXON_BIN="$(CARGO_TARGET_DIR)/debug/matrixon" MATRIXON_CLUSTER_BIN="$(CARGO_TARGET_DIR)/debug/matrixon-cluster" .ci/openapi/run single cluster
 	$(CARGO) test --workspace
 
 bench: build ## A short load test of both topologies with a report (OUT: where; PEERS: servers to compare with; ARGS)

@@ -39,7 +39,7 @@ create table claimed_keys (
     created_ts integer not null,
     primary key (device, algorithm, key_id)
 );
-create index claimed_keys_request on claimed_keys (request);
+create index claimed_keys_request on claimed_keys (request, device, algorithm);
 create index claimed_keys_created on claimed_keys (created_ts);
 
 -- MSC3814: a device that receives while none of its owner's is there. At most one an account.

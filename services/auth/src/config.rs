@@ -40,6 +40,8 @@ pub struct Config {
     pub rendezvous_seconds: u64,
     /// How often sightings of devices are written, in seconds.
     pub last_seen_seconds: u64,
+    /// Memory for the keys of users that are asked for often, in MiB.
+    pub keys_cache_mib: u32,
     /// Attempts to log in to one account, over all processes. The right password fills the bucket again.
     pub login_attempts: LoginAttempts,
     /// Identity servers, by host name, with which clients may associate their addresses through us.
@@ -135,6 +137,7 @@ impl Default for Config {
             login_token_seconds: 120,
             rendezvous_seconds: 300,
             last_seen_seconds: 60,
+            keys_cache_mib: 32,
             login_attempts: LoginAttempts::default(),
             identity_servers: Vec::new(),
             password: PasswordConfig::default(),

@@ -7,6 +7,7 @@ pub(crate) mod cross_signing;
 pub(crate) mod dehydrated;
 mod device_keys;
 mod json;
+pub(crate) mod keyring;
 mod one_time;
 pub(crate) mod prune;
 pub(crate) mod query;

@@ -44,8 +44,12 @@ use matrixon_store::{
 use ruma::{OwnedServerName, signatures::Ed25519KeyPair};
 
 use self::{
-    accounts::password::Passwords, keys::claim_writer::ClaimWriter, mail::Mailer, state::Auth,
-    threepids::bind::IdentityServers, uia::captcha::Captcha,
+    accounts::password::Passwords,
+    keys::{claim_writer::ClaimWriter, keyring::Keyring},
+    mail::Mailer,
+    state::Auth,
+    threepids::bind::IdentityServers,
+    uia::captcha::Captcha,
 };
 pub use self::{audit::chain as audit_chain, config::Config, error::AuthError};
 
@@ -130,6 +134,7 @@ fn build_state(config: &Config, deps: Deps) -> Result<Auth, BuildError> {
     let passwords = Passwords::new(&config.password).map_err(BuildError::Config)?;
     let claims = ClaimWriter { bus: deps.bus.clone(), clock: deps.clock.clone() };
     let claims = Appender::spawn(deps.db.clone(), claims, Limits::default());
+    let keyring = Keyring::new(u64::from(config.keys_cache_mib) << 20);
     Ok(Auth(Arc::new(state::Shared {
         db: deps.db,
         cache: deps.cache,
@@ -144,5 +149,6 @@ fn build_state(config: &Config, deps: Deps) -> Result<Auth, BuildError> {
         captcha: parts.captcha,
         last_seen: sessions::last_seen::LastSeen::default(),
         claims,
+        keyring,
     })))
 }

@@ -9,8 +9,13 @@ use matrixon_store::{Db, streams::Appender};
 use ruma::OwnedServerName;
 
 use crate::{
-    accounts::password::Passwords, config::Config, keys::claim_writer::ClaimWriter, mail::Mailer,
-    sessions::last_seen::LastSeen, threepids::bind::IdentityServers, uia::captcha::Captcha,
+    accounts::password::Passwords,
+    config::Config,
+    keys::{claim_writer::ClaimWriter, keyring::Keyring},
+    mail::Mailer,
+    sessions::last_seen::LastSeen,
+    threepids::bind::IdentityServers,
+    uia::captcha::Captcha,
 };
 
 #[derive(Clone)]
@@ -32,6 +37,7 @@ pub(crate) struct Shared {
     pub captcha: Option<Captcha>,
     pub last_seen: LastSeen,
     pub claims: Appender<ClaimWriter>,
+    pub keyring: Keyring,
 }
 
 impl Deref for Auth {

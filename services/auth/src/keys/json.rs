@@ -41,6 +41,19 @@ impl ObjectWriter {
         }
     }
 
+    /// All members of an object that was written here.
+    pub(super) fn members(&mut self, object: &str) {
+        let members = object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
+        if members.is_empty() {
+            return;
+        }
+        if !self.empty {
+            self.json.push(',');
+        }
+        self.empty = false;
+        self.json.push_str(members);
+    }
+
     fn name(&mut self, name: &str) {
         if !self.empty {
             self.json.push(',');

@@ -5,18 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
-use super::{
-    claim::build_failures,
-    json::{ObjectWriter, text},
-    signed::SignedObject,
-};
+use super::{claim::build_failures, json::ObjectWriter, keyring::UserKeys, signed::SignedObject};
 use crate::{
     error::AuthError,
     state::Auth,
-    store::{
-        cross_signing::{self, VisibleKeyRow},
-        device_keys::{self, DeviceKeysRow},
-    },
+    store::cross_signing::{self, SignatureRow},
 };
 
 /// Users that one request may ask for.
@@ -38,64 +31,69 @@ pub(crate) async fn query(auth: &Auth, viewer: &UserId, queried: &Queried) -> Re
         .map(AsRef::as_ref)
         .filter(|user_id: &&UserId| user_id.server_name() == auth.server_name)
         .collect();
-    let (devices, keys) = if local.is_empty() {
+    let (keys, signatures) = if local.is_empty() {
         (Vec::new(), Vec::new())
     } else {
-        let users: serde_json::Value = local.iter().map(|user_id| user_id.as_str()).collect();
-        let users = users.to_string();
         tokio::try_join!(
-            device_keys::load_device_keys(&auth.db, &users),
-            cross_signing::load_visible_keys(&auth.db, viewer.as_str(), &users),
+            auth.keyring.load(&auth.db, &local),
+            cross_signing::list_signatures(&auth.db, viewer.as_str()),
         )?
     };
-    let mut answer = ObjectWriter::new();
-    answer.member("device_keys", &build_devices(&local, queried, &devices));
-    for (name, usage) in
-        [("master_keys", "master"), ("self_signing_keys", "self_signing"), ("user_signing_keys", "user_signing")]
-    {
-        answer.member(name, &build_keys(&keys, usage, viewer));
-    }
+    let keys: Vec<(&UserId, &UserKeys)> = local.into_iter().zip(keys.iter().map(AsRef::as_ref)).collect();
+    let mut answer = ObjectWriter::with_capacity(keys.iter().map(|(_, keys)| keys.all_devices.len() + 1_024).sum());
+    answer.member("device_keys", &build_devices(&keys, queried));
+    answer.member("master_keys", &build_master_keys(&keys, &signatures, viewer));
+    answer.member("self_signing_keys", &build(&keys, |_, keys| keys.self_signing.as_deref()));
+    // nobody else's business
+    answer.member(
+        "user_signing_keys",
+        &build(&keys, |user_id, keys| keys.user_signing.as_deref().filter(|_| user_id == viewer)),
+    );
     let remote = queried.keys().map(|user_id| user_id.server_name()).filter(|server| *server != auth.server_name);
     answer.member("failures", &build_failures(remote));
     Ok(answer.finish().into())
 }
 
-fn build_devices(local: &[&UserId], queried: &Queried, rows: &[DeviceKeysRow]) -> String {
-    let by_user: HashMap<&str, &[DeviceKeysRow]> =
-        rows.chunk_by(|a, b| a.user_id == b.user_id).map(|of_user| (of_user[0].user_id.as_str(), of_user)).collect();
-    let bytes: usize = rows.iter().map(|row| row.json.len() + 128).sum();
-    let mut users = ObjectWriter::with_capacity(bytes + 64 * local.len());
-    for user_id in local {
-        let wanted = queried.get(*user_id).map_or(&[][..], Vec::as_slice);
-        let mut devices = ObjectWriter::new();
-        for row in by_user.get(user_id.as_str()).copied().unwrap_or_default() {
-            if wanted.is_empty() || wanted.iter().any(|device_id| device_id.as_str() == row.device_id) {
-                let unsigned = match &row.display_name {
-                    None => "{}".to_owned(),
-                    Some(name) => format!(r#"{{"device_display_name":{}}}"#, text(name)),
-                };
-                devices.member_with(&row.device_id, &row.json, ("unsigned", &unsigned));
-            }
+fn build_devices(keys: &[(&UserId, &UserKeys)], queried: &Queried) -> String {
+    let bytes: usize = keys.iter().map(|(user_id, keys)| user_id.as_str().len() + keys.all_devices.len() + 8).sum();
+    let mut users = ObjectWriter::with_capacity(bytes);
+    for (user_id, keys) in keys {
+        match queried.get(*user_id).map_or(&[][..], Vec::as_slice) {
+            [] => users.member(user_id.as_str(), &keys.all_devices),
+            wanted => users.member(user_id.as_str(), &keys.only(|device_id| wanted.iter().any(|one| one == device_id))),
         }
-        users.member(user_id.as_str(), &devices.finish());
     }
     users.finish()
 }
 
-fn build_keys(rows: &[VisibleKeyRow], usage: &str, viewer: &UserId) -> String {
+fn build<'a>(keys: &[(&UserId, &'a UserKeys)], choose: impl Fn(&UserId, &'a UserKeys) -> Option<&'a str>) -> String {
     let mut users = ObjectWriter::new();
-    let of_usage: Vec<&VisibleKeyRow> = rows.iter().filter(|row| row.usage == usage).collect();
-    for of_user in of_usage.chunk_by(|a, b| a.user_id == b.user_id) {
-        let row = of_user[0];
-        let signatures: Vec<(&str, &str)> =
-            of_user.iter().filter_map(|row| row.key_id.as_deref().zip(row.signature.as_deref())).collect();
-        if signatures.is_empty() {
-            users.member(&row.user_id, &row.json);
-        } else if let Ok(mut object) = SignedObject::parse(&row.json, usize::MAX) {
-            for (key_id, signature) in signatures {
-                object.add_signature(viewer.as_str(), key_id, signature);
+    for (user_id, keys) in keys {
+        if let Some(json) = choose(user_id, keys) {
+            users.member(user_id.as_str(), json);
+        }
+    }
+    users.finish()
+}
+
+/// With the signatures that the viewer made of them.
+fn build_master_keys(keys: &[(&UserId, &UserKeys)], signatures: &[SignatureRow], viewer: &UserId) -> String {
+    let by_user: HashMap<&str, &[SignatureRow]> = signatures
+        .chunk_by(|a, b| a.target_user_id == b.target_user_id)
+        .map(|of_user| (of_user[0].target_user_id.as_str(), of_user))
+        .collect();
+    let mut users = ObjectWriter::new();
+    for (user_id, keys) in keys {
+        let Some((public_key, json)) = &keys.master else { continue };
+        let of_user = by_user.get(user_id.as_str()).copied().unwrap_or_default();
+        let of_key: Vec<_> = of_user.iter().filter(|row| *row.target_key == **public_key).collect();
+        if of_key.is_empty() {
+            users.member(user_id.as_str(), json);
+        } else if let Ok(mut object) = SignedObject::parse(json, usize::MAX) {
+            for row in of_key {
+                object.add_signature(viewer.as_str(), &row.key_id, &row.signature);
             }
-            users.member(&row.user_id, &object.into_json());
+            users.member(user_id.as_str(), &object.into_json());
         }
     }
     users.finish()

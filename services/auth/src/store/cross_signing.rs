@@ -10,16 +10,25 @@ pub(crate) struct CrossSigningRow {
 }
 from_row!(CrossSigningRow { usage, public_key, json });
 
-/// A key as `/keys/query` needs it, with a signature that the one who asks made of it.
+/// A key of one of several users.
 #[derive(Clone, Debug)]
-pub(crate) struct VisibleKeyRow {
+pub(crate) struct KeyRow {
     pub user_id: String,
     pub usage: String,
+    pub public_key: String,
     pub json: String,
-    pub key_id: Option<String>,
-    pub signature: Option<String>,
 }
-from_row!(VisibleKeyRow { user_id, usage, json, key_id, signature });
+from_row!(KeyRow { user_id, usage, public_key, json });
+
+/// A signature of somebody's master key by another user, which only that user sees.
+#[derive(Clone, Debug)]
+pub(crate) struct SignatureRow {
+    pub target_user_id: String,
+    pub target_key: String,
+    pub key_id: String,
+    pub signature: String,
+}
+from_row!(SignatureRow { target_user_id, target_key, key_id, signature });
 
 /// Locks the account for the transaction: whatever changes its cross-signing keys does this first.
 pub(crate) async fn lock_account(tx: &mut Tx, user_id: &str) -> Result<Option<i64>, StoreError> {
@@ -58,23 +67,29 @@ pub(crate) async fn load_master_keys(
     )
 }
 
-/// The keys of these users (a JSON array) that `viewer` may see.
-pub(crate) async fn load_visible_keys(db: &Db, viewer: &str, user_ids: &str) -> Result<Vec<VisibleKeyRow>, StoreError> {
+/// The keys of these users (a JSON array), those of a user together.
+pub(crate) async fn load_keys(db: &Db, user_ids: &str) -> Result<Vec<KeyRow>, StoreError> {
     sql!(
-        db.read(), fetch_all as VisibleKeyRow,
-        pg: "select u.user_id, c.usage, c.json, s.key_id, s.signature
+        db.read(), fetch_all as KeyRow,
+        pg: "select u.user_id, c.usage, c.public_key, c.json
              from (select json_array_elements_text($1::json) as user_id) w join users u on u.user_id = w.user_id
-             join cross_signing_keys c on c.account = u.id
-             left join user_signatures s on c.usage = 'master' and s.signer = (select id from users where user_id = $2)
-                 and s.target_user_id = u.user_id and s.target_key = c.public_key
-             where c.usage <> 'user_signing' or u.user_id = $2 order by u.id, c.usage",
-        lite: "select u.user_id, c.usage, c.json, s.key_id, s.signature
+             join cross_signing_keys c on c.account = u.id order by u.id, c.usage",
+        lite: "select u.user_id, c.usage, c.public_key, c.json
                from json_each($1) w join users u on u.user_id = w.value
-               join cross_signing_keys c on c.account = u.id
-               left join user_signatures s on c.usage = 'master' and s.signer = (select id from users where user_id = $2)
-                   and s.target_user_id = u.user_id and s.target_key = c.public_key
-               where c.usage <> 'user_signing' or u.user_id = $2 order by u.id, c.usage",
-        user_ids, viewer
+               join cross_signing_keys c on c.account = u.id order by u.id, c.usage",
+        user_ids
+    )
+}
+
+/// What a user has signed of others.
+pub(crate) async fn list_signatures(db: &Db, signer: &str) -> Result<Vec<SignatureRow>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_all as SignatureRow,
+        "select s.target_user_id, s.target_key, s.key_id, s.signature
+         from users u join user_signatures s on s.signer = u.id where u.user_id = $1
+         order by s.target_user_id, s.target_key, s.key_id",
+        signer
     )
 }
 

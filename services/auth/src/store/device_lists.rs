@@ -1,6 +1,6 @@
 //! Table `device_list_changes`, the rows of stream `device_lists`.
 
-use matrixon_store::{Db, StoreError, Tx, exec};
+use matrixon_store::{Db, StoreError, Tx, exec, sql};
 use serde_json::{Value, json};
 
 use crate::outbox::DeviceListChange;
@@ -31,6 +31,31 @@ pub(crate) async fn insert_changes(
         rows.as_str(), now_ms
     )?;
     Ok(())
+}
+
+/// What the stream has after a position.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    pub head: i64,
+    /// None: more than can be named.
+    pub users: Option<Vec<String>>,
+}
+
+/// Users with changes after a position.
+pub(crate) async fn list_changed(db: &Db, after: i64) -> Result<Changed, StoreError> {
+    const MAX_USERS: usize = 1_000;
+    let rows = sql!(
+        db.read(),
+        fetch_all as (i64, Option<String>),
+        "select s.position, c.user_id
+         from stream_positions s left join device_list_changes c on c.position > $1 and c.position <= s.position
+         where s.stream = 'device_lists' limit $2",
+        after,
+        MAX_USERS as i64 + 1
+    )?;
+    let head = rows.first().map_or(0, |(head, _)| *head);
+    let users = (rows.len() <= MAX_USERS).then(|| rows.into_iter().filter_map(|(_, user_id)| user_id).collect());
+    Ok(Changed { head, users })
 }
 
 /// Deletes at most `limit` rows of before `cutoff_ms` that a later one of the same user, told to the same people,
