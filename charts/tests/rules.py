@@ -205,6 +205,16 @@ def secrets_stay_secret():
             raise Fault(f"{word} is nowhere")
 
 
+def upgrades_leave_the_stores_alone():
+    """Another version of Matrixon changes nothing of the pods of PostgreSQL, Redis and NATS."""
+    templates = []
+    for tag in ("1.0.0", "2.0.0"):
+        _, objects = render(ci("development"), sets=[f"image.tag={tag}"])
+        templates.append({name_of(one): one["spec"]["template"] for one in objects if one["kind"] == "StatefulSet"})
+    if len(templates[0]) != 3 or templates[0] != templates[1]:
+        raise Fault("an upgrade restarts the chart's own stores")
+
+
 ALL = [
     pods_are_restricted,
     tokens_only_where_needed,

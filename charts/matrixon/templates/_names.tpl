@@ -38,6 +38,16 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
+{{/* (list $ "component"): labels of the pods of the chart's own stores. Nothing of them changes with a version of Matrixon,
+     or every upgrade would restart the database. */}}
+{{- define "matrixon.storeLabels" -}}
+{{ include "matrixon.selector" . }}
+app.kubernetes.io/part-of: matrixon
+{{- with (index . 0).Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- define "matrixon.version" -}}
 {{- default .Chart.AppVersion .Values.image.tag | trunc 63 | trimSuffix "-" | trimSuffix "." | trimSuffix "_" -}}
 {{- end -}}

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
-use futures::future::{join_all, try_join_all};
+use futures::{
+    StreamExt as _, TryStreamExt as _,
+    future::{join_all, try_join_all},
+};
 use matrixon_testkit::{
     client::{Client, Method, escape},
     tests,
@@ -18,7 +21,7 @@ use crate::{
 tests![Env: uploaded_keys_are_found, foreign_keys_are_refused, wrong_signatures_are_refused, identity_keys_stay,
     a_key_id_keeps_its_value, keys_are_given_in_order_then_the_fallback, parallel_claims_get_every_key,
     many_claimers_over_all_replicas, claims_of_many_devices, claimed_keys_do_not_come_back, deleted_devices_lose_their_keys,
-    other_servers_are_failures, hostile_bodies_are_refused];
+    an_acknowledged_change_is_in_every_answer, other_servers_are_failures, hostile_bodies_are_refused];
 
 const UPLOAD: &str = "/_matrix/client/v3/keys/upload";
 const CLAIM: &str = "/_matrix/client/v3/keys/claim";
@@ -284,6 +287,34 @@ async fn deleted_devices_lose_their_keys(env: Shared) -> Result<()> {
     second.post("/_matrix/client/v3/logout", &json!({})).await?;
     assert_eq!(query(&bob, &alice.user_id).await?["device_keys"], json!({ &alice.user_id: {} }));
     assert_eq!(claim(&bob, &second, "signed_curve25519").await?, None);
+    Ok(())
+}
+
+/// However often keys are asked for meanwhile: an answer to a query that began after a change has that change.
+async fn an_acknowledged_change_is_in_every_answer(env: Shared) -> Result<()> {
+    let (alice, bob) = env.pair().await?;
+    let device = Device::new(alice.clone());
+    alice.post(UPLOAD, &json!({ "device_keys": device.keys() })).await?;
+    let path = format!("/_matrix/client/v3/devices/{}", escape(&alice.device_id));
+    let name_of = |found: &Value| {
+        found["device_keys"][&alice.user_id][&alice.device_id]["unsigned"]["device_display_name"].clone()
+    };
+    let pinned: Vec<Client> = (0..env.urls.len()).map(|gateway| bob.pinned(gateway)).collect();
+    let crowd = async {
+        let asked = (0..160).map(|turn| query(&pinned[turn % pinned.len()], &alice.user_id));
+        futures::stream::iter(asked).buffer_unordered(4).try_collect::<Vec<Value>>().await
+    };
+    let changes = async {
+        for turn in 0..12 {
+            let name = json!(format!("name {turn}"));
+            alice.pinned(turn % pinned.len()).put(&path, &json!({ "display_name": name })).await?;
+            for client in &pinned {
+                assert_eq!(name_of(&query(client, &alice.user_id).await?), name);
+            }
+        }
+        anyhow::Ok(())
+    };
+    futures::try_join!(crowd, changes)?;
     Ok(())
 }
 
