@@ -16,12 +16,6 @@ use tokio::time::timeout;
 const DISCARD_BYTES: u64 = 64 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
-async fn discard(mut body: Body) {
-    let all = async { while let Some(Ok(_)) = body.frame().await {} };
-    // too slow: then the connection closes in the middle
-    let _in_time = timeout(DISCARD_TIME, all).await;
-}
-
 /// Reads past the body of a request that was answered without it. False: there is more, and the connection cannot go on.
 pub(super) async fn skip(mut body: Body, expects_continue: bool) -> bool {
     if body.is_end_stream() {
@@ -60,7 +54,8 @@ pub(super) async fn read(
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if let Some(length) = announced.filter(|length| *length > limit as u64) {
         if length <= DISCARD_BYTES {
-            discard(body).await;
+            // too slow: then the connection closes in the middle
+            let _ended = skip(body, false).await;
         }
         return Err(too_large());
     }
