@@ -143,19 +143,19 @@ pub(crate) async fn append(tx: &mut Tx, outbox: &Outbox, now_ms: i64) -> Result<
         device_lists::insert_changes(tx, first, &outbox.device_lists, now_ms).await?;
         bells.push(bell(Stream::DEVICE_LISTS, first, &outbox.device_lists, device_list_item));
     }
-    if !outbox.key_counts.is_empty() {
-        let first = tx.advance(Stream::KEY_COUNTS, outbox.key_counts.len()).await?;
-        key_counts::insert_changes(tx, first, &outbox.key_counts, now_ms).await?;
-        bells.push(bell(Stream::KEY_COUNTS, first, &outbox.key_counts, |position, device| {
-            KeyCountItem { position, device: *device }.encode_to_vec()
-        }));
-    }
     if !outbox.profiles.is_empty() {
         let first = tx.advance(Stream::PROFILES, outbox.profiles.len()).await?;
         profiles::insert_changes(tx, first, &outbox.profiles, now_ms).await?;
         // readers of this stream load what changed
         let (stream, last) = (Stream::PROFILES.name().to_owned(), first + outbox.profiles.len() as i64 - 1);
         bells.push(Bell { stream, first, last, items: Vec::new() });
+    }
+    if !outbox.key_counts.is_empty() {
+        let first = tx.advance(Stream::KEY_COUNTS, outbox.key_counts.len()).await?;
+        key_counts::insert_changes(tx, first, &outbox.key_counts, now_ms).await?;
+        bells.push(bell(Stream::KEY_COUNTS, first, &outbox.key_counts, |position, device| {
+            KeyCountItem { position, device: *device }.encode_to_vec()
+        }));
     }
     Ok(Bells(bells))
 }

@@ -1,23 +1,23 @@
 //! Giving out one-time keys. [`crate::store::one_time_keys`] says why none is given twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
+use futures::future::try_join_all;
 use matrixon_runtime::random;
-use matrixon_store::{StoreError, Tx, streams::AppendError};
-use ruma::{OneTimeKeyAlgorithm, OwnedDeviceId, OwnedUserId, ServerName};
-use serde::Serialize;
+use matrixon_store::{StoreError, streams::AppendError};
+use ruma::{OneTimeKeyAlgorithm, OwnedDeviceId, OwnedUserId, ServerName, UserId};
 use serde_json::{Value, json};
 
 use super::{
-    claim_writer::{Claim, Nothing},
+    claim_writer::{Claim, Given, Nothing},
     json::ObjectWriter,
 };
 use crate::{
     error::AuthError,
     outbox::{self, Outbox},
     state::Auth,
-    store::one_time_keys::{self, ClaimedRow, Waiting},
+    store::one_time_keys,
 };
 
 /// Keys that one request may ask for.
@@ -28,166 +28,130 @@ const MAX_TRIES: usize = 5;
 /// What a client wants: for each device, a key of an algorithm.
 pub(crate) type Wanted = BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, OneTimeKeyAlgorithm>>;
 
-#[derive(Serialize)]
 struct WantedKey<'a> {
-    n: usize,
-    user_id: &'a str,
+    user_id: &'a UserId,
     device_id: &'a str,
     algorithm: &'a str,
+    /// The device's interned number. None: there is no such device.
+    device: Option<i64>,
 }
 
-/// The key that one device gave.
-struct Given {
-    key_id: String,
-    json: String,
-}
+/// Keys by the device that gave them.
+type GivenKeys = HashMap<i64, Given>;
 
 /// The answer to `/keys/claim`: what has no key left is not in it.
 ///
 /// `M_INVALID_PARAM` ← more than 5,000 keys
 pub(crate) async fn claim(auth: &Auth, wanted: &Wanted, idempotency_key: &str) -> Result<Bytes, AuthError> {
     let local = |user_id: &OwnedUserId| user_id.server_name() == auth.server_name;
-    let keys: Vec<WantedKey<'_>> = wanted
-        .iter()
-        .filter(|(user_id, _)| local(user_id))
-        .flat_map(|(user_id, devices)| {
-            devices.iter().map(move |(device_id, algorithm)| (user_id, device_id, algorithm))
-        })
-        .enumerate()
-        .map(|(n, (user_id, device_id, algorithm))| WantedKey {
-            n,
-            user_id: user_id.as_str(),
-            device_id: device_id.as_str(),
-            algorithm: algorithm.as_str(),
-        })
-        .collect();
-    if keys.len() > MAX_WANTED {
+    let number: usize = wanted.iter().filter(|(user_id, _)| local(user_id)).map(|(_, devices)| devices.len()).sum();
+    if number > MAX_WANTED {
         return Err(AuthError::InvalidParam(format!("at most {MAX_WANTED} keys can be claimed at once")));
     }
-    let given = give(auth, &keys, idempotency_key).await?;
+    let keys = find_devices(auth, wanted.iter().filter(|(user_id, _)| local(user_id))).await?;
+    let request = if idempotency_key.is_empty() { random::id(22) } else { idempotency_key.to_owned() };
+    let mut by_algorithm: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for key in &keys {
+        by_algorithm.entry(key.algorithm).or_default().extend(key.device);
+    }
+    let given = by_algorithm.into_iter().map(|(algorithm, devices)| give(auth, algorithm, devices, &request));
+    let given: GivenKeys = try_join_all(given).await?.into_iter().flatten().collect();
     let remote = wanted.keys().filter(|user_id| !local(user_id)).map(|user_id| user_id.server_name());
     Ok(build_answer(&keys, &given, remote))
 }
 
-async fn give(auth: &Auth, keys: &[WantedKey<'_>], idempotency_key: &str) -> Result<Vec<Option<Given>>, AuthError> {
-    let mut given: Vec<Option<Given>> = keys.iter().map(|_| None).collect();
-    let request = if idempotency_key.is_empty() { random::id(22) } else { idempotency_key.to_owned() };
-    for step in [Step::Take, Step::Wait, Step::FallBack] {
-        let Some(wanted) = missing(keys, &given) else { break };
-        let got = match step {
-            Step::Take => take(auth, wanted, &request).await?,
-            step => run(auth, step, &wanted, &request).await?,
-        };
-        for (n, key) in got {
-            if let Some(place) = given.get_mut(n as usize) {
-                *place = Some(key);
-            }
+async fn find_devices<'a>(
+    auth: &Auth,
+    wanted: impl Iterator<Item = (&'a OwnedUserId, &'a BTreeMap<OwnedDeviceId, OneTimeKeyAlgorithm>)> + Clone,
+) -> Result<Vec<WantedKey<'a>>, AuthError> {
+    let user_ids: Vec<&UserId> = wanted.clone().map(|(user_id, _)| user_id.as_ref()).collect();
+    if user_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let users = auth.keyring.load(&auth.db, &user_ids).await?;
+    let of_user = |((user_id, devices), user): ((&'a OwnedUserId, &'a BTreeMap<_, _>), _)| {
+        let user: std::sync::Arc<super::keyring::UserKeys> = user;
+        devices.iter().map(move |(device_id, algorithm): (&'a OwnedDeviceId, &'a OneTimeKeyAlgorithm)| WantedKey {
+            user_id,
+            device_id: device_id.as_str(),
+            algorithm: algorithm.as_str(),
+            device: user.number(device_id.as_str()),
+        })
+    };
+    Ok(wanted.zip(users).flat_map(of_user).collect())
+}
+
+/// A one-time key of each device, or its fallback key.
+async fn give(auth: &Auth, algorithm: &str, devices: Vec<i64>, request: &str) -> Result<GivenKeys, AuthError> {
+    let mut given = GivenKeys::with_capacity(devices.len());
+    if devices.is_empty() {
+        return Ok(given);
+    }
+    let claim = Claim { devices: list(&devices), algorithm: algorithm.to_owned(), request: request.to_owned() };
+    match auth.claims.append(claim).await {
+        Ok(taken) => given.extend(taken.keys.into_iter().map(|key| (key.device, key))),
+        Err(AppendError::Refused(Nothing)) => {}
+        Err(AppendError::Store(error)) if error.is_unavailable() || matches!(*error, StoreError::Retry(_)) => {
+            return Err(StoreError::Unavailable(error.to_string()).into());
         }
+        Err(AppendError::Store(error)) => return Err(AuthError::Internal(format!("a claim: {error}"))),
+        Err(AppendError::Closed) => return Err(StoreError::Unavailable("the process ends".to_owned()).into()),
+    }
+    let without: Vec<i64> = devices.into_iter().filter(|device| !given.contains_key(device)).collect();
+    if !without.is_empty() {
+        let fallback = fall_back(auth, algorithm, &list(&without)).await?;
+        given.extend(fallback.into_iter().map(|key| (key.device, key)));
     }
     Ok(given)
 }
 
-#[derive(Clone, Copy)]
-enum Step {
-    /// What nobody else is taking, together with the other claims of this replica.
-    Take,
-    /// What others were taking and may give back: a transaction of its own.
-    Wait,
-    /// What may be given any number of times.
-    FallBack,
+fn list(devices: &[i64]) -> String {
+    Value::from(devices).to_string()
 }
 
-type Got = Vec<(i64, Given)>;
-
-fn given(rows: Vec<ClaimedRow>) -> Got {
-    rows.into_iter().map(|row| (row.n, Given { key_id: row.key_id, json: row.json })).collect()
-}
-
-async fn take(auth: &Auth, wanted: String, request: &str) -> Result<Got, AuthError> {
-    match auth.claims.append(Claim { wanted, request: request.to_owned() }).await {
-        Ok(taken) => Ok(given(taken.rows)),
-        Err(AppendError::Refused(Nothing)) => Ok(Vec::new()),
-        Err(AppendError::Store(error)) if error.is_unavailable() || matches!(*error, StoreError::Retry(_)) => {
-            Err(StoreError::Unavailable(error.to_string()).into())
-        }
-        Err(AppendError::Store(error)) => Err(AuthError::Internal(format!("a claim: {error}"))),
-        Err(AppendError::Closed) => Err(StoreError::Unavailable("the process ends".to_owned()).into()),
-    }
-}
-
-async fn run(auth: &Auth, step: Step, wanted: &str, request: &str) -> Result<Got, StoreError> {
+/// What may be given any number of times.
+async fn fall_back(auth: &Auth, algorithm: &str, devices: &str) -> Result<Vec<Given>, StoreError> {
     let mut tries = 0;
     loop {
-        let mut tx = auth.db.begin().await?;
-        let mut outbox = Outbox::default();
-        let got = if let Step::FallBack = step {
-            fall_back(&mut tx, &mut outbox, wanted).await
-        } else {
-            wait(auth, &mut tx, &mut outbox, (wanted, request)).await
-        };
-        let done = match got {
-            Ok(got) => outbox::commit(auth, tx, outbox).await.map(|()| got),
-            Err(error) => Err(error),
-        };
-        match done {
+        match try_fall_back(auth, algorithm, devices).await {
             Err(StoreError::Retry(_)) if tries < MAX_TRIES => tries += 1,
             done => return done,
         }
     }
 }
 
-async fn wait(
-    auth: &Auth,
-    tx: &mut Tx,
-    outbox: &mut Outbox,
-    (wanted, request): (&str, &str),
-) -> Result<Got, StoreError> {
-    let rows = one_time_keys::claim(tx, wanted, request, auth.clock.now_ms(), Waiting::For).await?;
-    for row in &rows {
-        outbox.key_counts_changed(row.device);
-    }
-    Ok(given(rows))
-}
-
-async fn fall_back(tx: &mut Tx, outbox: &mut Outbox, wanted: &str) -> Result<Got, StoreError> {
-    let rows = one_time_keys::load_fallback_keys(tx, wanted).await?;
+async fn try_fall_back(auth: &Auth, algorithm: &str, devices: &str) -> Result<Vec<Given>, StoreError> {
+    let mut tx = auth.db.begin().await?;
+    let mut outbox = Outbox::default();
+    let rows = one_time_keys::load_fallback_keys(&mut tx, devices, algorithm).await?;
     let unused: Vec<Value> = rows
         .iter()
         .filter(|row| !row.used)
         .map(|row| {
             outbox.key_counts_changed(row.device);
-            json!({ "device": row.device, "algorithm": row.algorithm, "key_id": row.key_id })
+            json!({ "device": row.device, "algorithm": algorithm, "key_id": row.key_id })
         })
         .collect();
     if !unused.is_empty() {
-        one_time_keys::mark_fallback_keys_used(tx, &Value::Array(unused).to_string()).await?;
+        one_time_keys::mark_fallback_keys_used(&mut tx, &Value::Array(unused).to_string()).await?;
     }
-    Ok(rows.into_iter().map(|row| (row.n, Given { key_id: row.key_id, json: row.json })).collect())
+    outbox::commit(auth, tx, outbox).await?;
+    Ok(rows.into_iter().map(|row| Given { device: row.device, key_id: row.key_id, json: row.json }).collect())
 }
 
-/// Those of `keys` that have not been given, as the store wants them.
-fn missing(keys: &[WantedKey<'_>], given: &[Option<Given>]) -> Option<String> {
-    let missing: Vec<_> = keys.iter().filter(|key| given[key.n].is_none()).collect();
-    if missing.is_empty() { None } else { serde_json::to_string(&missing).ok() }
-}
-
-fn build_answer<'a>(
-    keys: &[WantedKey<'_>],
-    given: &[Option<Given>],
-    remote: impl Iterator<Item = &'a ServerName>,
-) -> Bytes {
-    let mut users = ObjectWriter::with_capacity(256 * keys.len());
+fn build_answer<'a>(keys: &[WantedKey<'_>], given: &GivenKeys, remote: impl Iterator<Item = &'a ServerName>) -> Bytes {
+    let mut users = ObjectWriter::with_capacity(320 * given.len());
     for of_user in keys.chunk_by(|a, b| a.user_id == b.user_id) {
         let mut devices = ObjectWriter::new();
         for key in of_user {
-            if let Some(given) = &given[key.n] {
-                let mut one = ObjectWriter::new();
+            if let Some(given) = key.device.and_then(|device| given.get(&device)) {
+                let mut one = ObjectWriter::with_capacity(given.json.len() + 64);
                 one.member(&format!("{}:{}", key.algorithm, given.key_id), &given.json);
                 devices.member(key.device_id, &one.finish());
             }
         }
         if !devices.is_empty() {
-            users.member(of_user[0].user_id, &devices.finish());
+            users.member(of_user[0].user_id.as_str(), &devices.finish());
         }
     }
     let mut answer = ObjectWriter::new();

@@ -10,27 +10,35 @@ use matrixon_store::{
 };
 use prost::Message as _;
 
-use crate::store::{
-    key_counts,
-    one_time_keys::{self, ClaimedRow, Waiting},
-};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-/// What one request wants (JSON, see [`one_time_keys::claim`]), and its idempotency key.
+use crate::store::{key_counts, one_time_keys};
+
+/// What one request wants: a key of an algorithm of each of these devices (JSON: `[number, …]`).
 pub(crate) struct Claim {
-    pub wanted: String,
+    pub devices: String,
+    pub algorithm: String,
+    /// Its idempotency key.
     pub request: String,
 }
 
-/// What it got, and the first position of its devices in stream `key_counts`.
+/// The key that one device gave.
+pub(crate) struct Given {
+    pub device: i64,
+    pub key_id: String,
+    pub json: String,
+}
+
+/// What a claim got, and the first position of its devices in stream `key_counts`.
 pub(crate) struct Taken {
-    pub rows: Vec<ClaimedRow>,
+    pub keys: Vec<Given>,
     first: i64,
 }
 
-/// There is no key that nobody else is taking.
+/// None of the devices has a key left.
 pub(crate) struct Nothing;
 
-/// Takes keys without waiting for other claimers.
 pub(crate) struct ClaimWriter {
     pub bus: Bus,
     pub clock: Clock,
@@ -43,21 +51,23 @@ impl StreamWriter for ClaimWriter {
 
     async fn write(&self, tx: &mut Tx, items: &[Claim]) -> Result<Verdicts<Self>, StoreError> {
         let now_ms = self.clock.now_ms();
+        one_time_keys::take_turn(tx).await?;
         let (mut taken, mut devices) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
-            let rows = one_time_keys::claim(tx, &item.wanted, &item.request, now_ms, Waiting::Never).await?;
-            devices.extend(rows.iter().map(|row| row.device));
-            taken.push(rows);
+            let given = one_time_keys::claim(tx, &item.devices, &item.algorithm, &item.request, now_ms).await?;
+            let keys = given.as_deref().map(read_given).transpose()?.unwrap_or_default();
+            devices.extend(keys.iter().map(|key| key.device));
+            taken.push(keys);
         }
         let mut position = 0;
         if !devices.is_empty() {
             position = tx.advance(Stream::KEY_COUNTS, devices.len()).await?;
             key_counts::insert_changes(tx, position, &devices, now_ms).await?;
         }
-        let verdicts = taken.into_iter().map(|rows| {
+        let verdicts = taken.into_iter().map(|keys| {
             let first = position;
-            position += rows.len() as i64;
-            if rows.is_empty() { Err(Nothing) } else { Ok(Taken { rows, first }) }
+            position += keys.len() as i64;
+            if keys.is_empty() { Err(Nothing) } else { Ok(Taken { keys, first }) }
         });
         Ok(verdicts.collect())
     }
@@ -66,8 +76,8 @@ impl StreamWriter for ClaimWriter {
         let taken: Vec<&Taken> = verdicts.iter().flatten().collect();
         let items: Vec<Bytes> = taken
             .iter()
-            .flat_map(|taken| (taken.first..).zip(&taken.rows))
-            .map(|(position, row)| KeyCountItem { position, device: row.device }.encode_to_vec().into())
+            .flat_map(|taken| (taken.first..).zip(&taken.keys))
+            .map(|(position, key)| KeyCountItem { position, device: key.device }.encode_to_vec().into())
             .collect();
         let Some(first) = taken.first().map(|taken| taken.first) else { return };
         let bell =
@@ -76,6 +86,16 @@ impl StreamWriter for ClaimWriter {
     }
 
     fn bytes(&self, item: &Claim) -> usize {
-        item.wanted.len()
+        item.devices.len()
     }
+}
+
+/// What the store wrote: `[[device, "key id", key], …]`.
+fn read_given(json: &str) -> Result<Vec<Given>, StoreError> {
+    #[derive(Deserialize)]
+    struct Row<'a>(i64, String, #[serde(borrow)] &'a RawValue);
+
+    let rows: Vec<Row<'_>> = serde_json::from_str(json)
+        .map_err(|error| StoreError::Inconsistent { table: "key_claims", problem: error.to_string() })?;
+    Ok(rows.into_iter().map(|Row(device, key_id, key)| Given { device, key_id, json: key.get().to_owned() }).collect())
 }

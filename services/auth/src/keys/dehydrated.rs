@@ -93,7 +93,7 @@ pub(crate) async fn put(auth: &Auth, user_id: &UserId, new: NewDehydratedDevice)
     let (id, _) = devices::upsert_device(&mut tx, &row).await?;
     dehydrated_devices::insert(&mut tx, account, id, new.device_data.get()).await?;
     let device = LockedDevice { id, device_id: new.device_id, json: None };
-    upload::store(&mut tx, &mut outbox, user_id, &device, &checked).await?;
+    upload::store(&mut tx, &mut outbox, (user_id, &device), &checked, auth.clock.now_ms()).await?;
     outbox::commit(auth, tx, outbox).await?;
     Ok(device.device_id)
 }

@@ -1,4 +1,4 @@
-//! The keys of users between requests: kept ready for `/keys/query`, and never older than the request.
+//! The keys of users between requests: kept ready for `/keys/query` and `/keys/claim`, and never older than the request.
 //!
 //! Whatever changes a user's keys or device names appends to stream `device_lists` in the same transaction, and positions of
 //! a stream appear in their order. So every look first reads what the stream has that is new (one statement, mostly of no
@@ -13,15 +13,23 @@ use ruma::UserId;
 use super::json::{ObjectWriter, text};
 use crate::store::{
     cross_signing::{self, KeyRow},
-    device_keys::{self, DeviceKeysRow},
+    device_keys::{self, DeviceRow},
     device_lists::{self, Changed},
 };
+
+#[derive(Debug)]
+struct DeviceKeys {
+    device_id: Box<str>,
+    /// Its interned number.
+    number: i64,
+    /// As a member of `device_keys`, with `unsigned`: `{id: keys}`. None: it has none.
+    member: Option<Box<str>>,
+}
 
 /// The keys of one user as they are answered.
 #[derive(Debug, Default)]
 pub(crate) struct UserKeys {
-    /// Device id and its keys, with `unsigned`.
-    devices: Vec<(Box<str>, Box<str>)>,
+    devices: Vec<DeviceKeys>,
     /// All of those as one object.
     pub(super) all_devices: Box<str>,
     /// Public key and JSON.
@@ -31,19 +39,17 @@ pub(crate) struct UserKeys {
 }
 
 impl UserKeys {
-    fn new(devices: &[DeviceKeysRow], keys: &[KeyRow]) -> Self {
+    fn new(devices: &[DeviceRow], keys: &[KeyRow]) -> Self {
         let mut user = Self::default();
-        let mut all = ObjectWriter::with_capacity(devices.iter().map(|row| row.json.len() + 128).sum());
+        let length = |row: &DeviceRow| row.json.as_ref().map_or(0, |json| json.len() + 128);
+        let mut all = ObjectWriter::with_capacity(devices.iter().map(length).sum());
         for row in devices {
-            let unsigned = match &row.display_name {
-                None => "{}".to_owned(),
-                Some(name) => format!(r#"{{"device_display_name":{}}}"#, text(name)),
-            };
-            let mut one = ObjectWriter::with_capacity(row.json.len() + 128);
-            one.member_with(&row.device_id, &row.json, ("unsigned", &unsigned));
-            let one = one.finish();
-            all.members(&one);
-            user.devices.push((row.device_id.as_str().into(), one.into()));
+            let member = row.json.as_deref().map(|json| device_member(row, json));
+            if let Some(member) = &member {
+                all.members(member);
+            }
+            let member = member.map(Into::into);
+            user.devices.push(DeviceKeys { device_id: row.device_id.as_str().into(), number: row.device, member });
         }
         user.all_devices = all.finish().into();
         for row in keys {
@@ -56,21 +62,37 @@ impl UserKeys {
         user
     }
 
-    /// These devices, as one object.
+    /// The keys of these devices, as one object.
     pub(super) fn only(&self, wanted: impl Fn(&str) -> bool) -> String {
         let mut some = ObjectWriter::new();
-        for (_, one) in self.devices.iter().filter(|(device_id, _)| wanted(device_id)) {
-            some.members(one);
+        for member in self.devices.iter().filter(|one| wanted(&one.device_id)).filter_map(|one| one.member.as_ref()) {
+            some.members(member);
         }
         some.finish()
     }
 
+    /// The interned number of a device.
+    pub(super) fn number(&self, device_id: &str) -> Option<i64> {
+        self.devices.iter().find(|one| *one.device_id == *device_id).map(|one| one.number)
+    }
+
     fn bytes(&self) -> usize {
         let key = |key: &Option<Box<str>>| key.as_ref().map_or(0, |json| json.len());
-        let devices: usize = self.devices.iter().map(|(device_id, json)| 64 + device_id.len() + json.len()).sum();
+        let device = |one: &DeviceKeys| 80 + one.device_id.len() + one.member.as_ref().map_or(0, |json| json.len());
+        let devices: usize = self.devices.iter().map(device).sum();
         let master = self.master.as_ref().map_or(0, |(public_key, json)| public_key.len() + json.len());
         256 + devices + self.all_devices.len() + master + key(&self.self_signing) + key(&self.user_signing)
     }
+}
+
+fn device_member(row: &DeviceRow, json: &str) -> String {
+    let unsigned = match &row.display_name {
+        None => "{}".to_owned(),
+        Some(name) => format!(r#"{{"device_display_name":{}}}"#, text(name)),
+    };
+    let mut one = ObjectWriter::with_capacity(json.len() + 128);
+    one.member_with(&row.device_id, json, ("unsigned", &unsigned));
+    one.finish()
 }
 
 pub(crate) struct Keyring {
@@ -137,8 +159,7 @@ impl Keyring {
 /// In the order of the ids.
 async fn load(db: &Db, user_ids: &[&str]) -> Result<Vec<Arc<UserKeys>>, StoreError> {
     let list = serde_json::Value::from(user_ids).to_string();
-    let (devices, keys) =
-        tokio::try_join!(device_keys::load_device_keys(db, &list), cross_signing::load_keys(db, &list))?;
+    let (devices, keys) = tokio::try_join!(device_keys::load_devices(db, &list), cross_signing::load_keys(db, &list))?;
     let devices = by_user(&devices, |row| &row.user_id);
     let keys = by_user(&keys, |row| &row.user_id);
     let of = |user_id: &&str| {

@@ -1,4 +1,4 @@
-//! What need not be kept: superseded device-list changes, marks of keys that were given out, keys of deleted backups.
+//! What need not be kept: superseded device-list changes, what claims gave, ids of uploaded keys, keys of deleted backups.
 
 use matrixon_store::StoreError;
 
@@ -10,6 +10,9 @@ use crate::{
 const KEEP_MS: i64 = 7 * 24 * 3_600 * 1_000;
 /// The counts themselves are read anew by whoever was away for longer.
 const KEEP_COUNTS_MS: i64 = 24 * 3_600 * 1_000;
+/// As long as a claim may arrive again, with room to spare.
+const KEEP_CLAIMS_MS: i64 = 3_600 * 1_000;
+const KEEP_UPLOADS_MS: i64 = 30 * 24 * 3_600 * 1_000;
 const BATCH: i64 = 1_000;
 
 /// Deletes what is old, a batch at a time. Any replica may do it, several at once too.
@@ -20,10 +23,11 @@ pub(crate) async fn prune(auth: &Auth) -> Result<u64, StoreError> {
     loop {
         let changes = device_lists::prune_changes(&auth.db, cutoff_ms, BATCH).await?;
         let counts = key_counts::prune_changes(&auth.db, now_ms - KEEP_COUNTS_MS, BATCH).await?;
-        let claims = one_time_keys::prune_claimed_keys(&auth.db, cutoff_ms, BATCH).await?;
+        let claims = one_time_keys::prune_claims(&auth.db, now_ms - KEEP_CLAIMS_MS, BATCH).await?;
+        let uploads = one_time_keys::prune_uploads(&auth.db, now_ms - KEEP_UPLOADS_MS, BATCH).await?;
         let backups = backup_versions::prune_deleted(&auth.db, BATCH).await?;
-        total += changes + counts + claims + backups;
-        if changes.max(counts).max(claims).max(backups) < BATCH as u64 {
+        total += changes + counts + claims + uploads + backups;
+        if changes.max(counts).max(claims).max(uploads).max(backups) < BATCH as u64 {
             return Ok(total);
         }
     }

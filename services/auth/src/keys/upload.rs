@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use matrixon_accounts::one_time_keys::SIGNED_CURVE25519;
 use matrixon_store::Tx;
 use ruma::{DeviceId, UserId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
@@ -95,7 +95,7 @@ pub(crate) async fn upload(
         let device = devices.into_iter().next().ok_or(AuthError::UnknownToken { soft_logout: false })?;
         if device.json == stored {
             let mut outbox = Outbox::default();
-            let counts = store(&mut tx, &mut outbox, user_id, &device, &checked).await?;
+            let counts = store(&mut tx, &mut outbox, (user_id, &device), &checked, auth.clock.now_ms()).await?;
             outbox::commit(auth, tx, outbox).await?;
             return Ok(counts);
         }
@@ -123,9 +123,9 @@ pub(super) async fn check(
 pub(super) async fn store(
     tx: &mut Tx,
     outbox: &mut Outbox,
-    user_id: &UserId,
-    device: &LockedDevice,
+    (user_id, device): (&UserId, &LockedDevice),
     checked: &Checked,
+    now_ms: i64,
 ) -> Result<Counts, AuthError> {
     if let Some(json) = checked.device_keys.as_ref().filter(|json| Some(*json) != device.json.as_ref()) {
         device_keys::upsert_device_keys(tx, device.id, json).await?;
@@ -133,7 +133,7 @@ pub(super) async fn store(
     }
     let mut changed = false;
     if !checked.one_time_keys.is_empty() {
-        store_one_time_keys(tx, device.id, &checked.one_time_keys).await?;
+        store_one_time_keys(tx, device.id, &checked.one_time_keys, now_ms).await?;
         changed = true;
     }
     for key in &checked.fallback_keys {
@@ -150,8 +150,8 @@ pub(super) async fn store(
     Ok(counts)
 }
 
-async fn store_one_time_keys(tx: &mut Tx, device: i64, keys: &[OneTimeKey]) -> Result<(), AuthError> {
-    let list = serde_json::to_string(keys).map_err(|error| AuthError::Internal(format!("one-time keys: {error}")))?;
+async fn store_one_time_keys(tx: &mut Tx, device: i64, keys: &[OneTimeKey], now_ms: i64) -> Result<(), AuthError> {
+    let list = to_json(keys)?;
     let known = one_time_keys::load_one_time_keys(tx, device, &list).await?;
     let known: BTreeMap<(&str, &str), &str> =
         known.iter().map(|(algorithm, id, json)| ((algorithm.as_str(), id.as_str()), json.as_str())).collect();
@@ -162,10 +162,22 @@ async fn store_one_time_keys(tx: &mut Tx, device: i64, keys: &[OneTimeKey]) -> R
             return Err(AuthError::InvalidParam(format!("one-time key {id} exists already, with another value")));
         }
     }
-    if known.len() < keys.len() {
-        one_time_keys::insert_one_time_keys(tx, device, &list).await?;
+    if known.len() == keys.len() {
+        return Ok(());
+    }
+    let uploaded = one_time_keys::load_uploaded(tx, device).await?;
+    let ids: Vec<String> = keys.iter().map(|key| format!("{}:{}", key.algorithm, key.key_id)).collect();
+    let (new, ids): (Vec<&OneTimeKey>, Vec<&str>) =
+        keys.iter().zip(ids.iter().map(String::as_str)).filter(|(_, id)| !uploaded.contains(*id)).unzip();
+    if !new.is_empty() {
+        one_time_keys::insert_one_time_keys(tx, device, &to_json(&new)?).await?;
+        one_time_keys::insert_upload(tx, device, &ids, now_ms).await?;
     }
     Ok(())
+}
+
+fn to_json<T: Serialize + ?Sized>(keys: &T) -> Result<String, AuthError> {
+    serde_json::to_string(keys).map_err(|error| AuthError::Internal(format!("one-time keys: {error}")))
 }
 
 /// Keys that may be stored.

@@ -12,13 +12,15 @@ pub(crate) struct LockedDevice {
 from_row!(LockedDevice { id, device_id, json });
 
 #[derive(Clone, Debug)]
-pub(crate) struct DeviceKeysRow {
+pub(crate) struct DeviceRow {
     pub user_id: String,
+    pub device: i64,
     pub device_id: String,
     pub display_name: Option<String>,
-    pub json: String,
+    /// None: it has no identity keys.
+    pub json: Option<String>,
 }
-from_row!(DeviceKeysRow { user_id, device_id, display_name, json });
+from_row!(DeviceRow { user_id, device, device_id, display_name, json });
 
 /// Locks devices of a user in the order of their ids: whatever changes their keys does this first. Unknown ones are
 /// left out.
@@ -63,16 +65,16 @@ pub(crate) async fn upsert_device_keys(tx: &mut Tx, device: i64, json: &str) -> 
     Ok(())
 }
 
-/// Every device of these users that has keys.
-pub(crate) async fn load_device_keys(db: &Db, user_ids: &str) -> Result<Vec<DeviceKeysRow>, StoreError> {
+/// Every device of these users, with its identity keys.
+pub(crate) async fn load_devices(db: &Db, user_ids: &str) -> Result<Vec<DeviceRow>, StoreError> {
     sql!(
-        db.read(), fetch_all as DeviceKeysRow,
-        pg: "select u.user_id, d.device_id, d.display_name, k.json
+        db.read(), fetch_all as DeviceRow,
+        pg: "select u.user_id, d.id as device, d.device_id, d.display_name, k.json
              from (select json_array_elements_text($1::json) as user_id) w join users u on u.user_id = w.user_id
-             join devices d on d.account = u.id join device_keys k on k.device = d.id order by u.id, d.id",
-        lite: "select u.user_id, d.device_id, d.display_name, k.json
+             join devices d on d.account = u.id left join device_keys k on k.device = d.id order by u.id, d.id",
+        lite: "select u.user_id, d.id as device, d.device_id, d.display_name, k.json
                from json_each($1) w join users u on u.user_id = w.value
-               join devices d on d.account = u.id join device_keys k on k.device = d.id order by u.id, d.id",
+               join devices d on d.account = u.id left join device_keys k on k.device = d.id order by u.id, d.id",
         user_ids
     )
 }

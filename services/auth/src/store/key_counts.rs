@@ -2,17 +2,18 @@
 
 use matrixon_store::{Db, StoreError, Tx, exec};
 
-/// Inserts the rows of positions `first..`.
+/// Inserts the positions `first..`, one for each of `devices`, as one row under the last of them: whoever reads up to a place
+/// among them learns of all of them with the rest.
 pub(crate) async fn insert_changes(tx: &mut Tx, first: i64, devices: &[i64], now_ms: i64) -> Result<(), StoreError> {
-    let list = serde_json::Value::from(devices).to_string();
+    let Some(device) = devices.first() else { return Ok(()) };
+    let list = (devices.len() > 1).then(|| serde_json::Value::from(devices).to_string());
     exec!(
         tx.ex(),
-        pg: "insert into key_count_changes (position, device, created_ts)
-             select $1 + n - 1, device::bigint, $3
-             from json_array_elements_text($2::json) with ordinality as d (device, n)",
-        lite: "insert into key_count_changes (position, device, created_ts)
-               select $1 + key, value, $3 from json_each($2)",
-        first, list.as_str(), now_ms
+        "insert into key_count_changes (position, device, devices, created_ts) values ($1, $2, $3, $4)",
+        first + devices.len() as i64 - 1,
+        *device,
+        list,
+        now_ms
     )?;
     Ok(())
 }

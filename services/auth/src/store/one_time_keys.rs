@@ -1,158 +1,142 @@
-//! Tables `one_time_keys`, `fallback_keys` and `claimed_keys`.
+//! Tables `one_time_keys`, `fallback_keys`, `key_claims` and `key_uploads`.
 //!
 //! # Why a claim neither gives a key twice nor misses one
-//! A claimed key is deleted in the transaction that gives it out, so its row lock decides between claimers. [`claim`]
-//! first passes over keys that others are about to take (`skip locked`): many claimers of one device go on side by
-//! side, each with the oldest key that is free. Where it found nothing, every key may only be *locked*: by claims that
-//! have not ended, or that roll back. So whoever got none asks again with [`Waiting::For`], which waits for each of
-//! those locks in turn; only when that finds nothing either, there is nothing. The two are transactions of their own:
-//! whoever waits holds no keys but those of devices that come before, in one order for all, so nobody waits in a circle.
+//! Claims take turns, in the whole cluster ([`take_turn`]): one that finds nothing knows that there is nothing, and a key is
+//! deleted in the transaction that gives it out. What limits them is then the work on each key, so there is as little of it as
+//! can be: one look-up and one deletion. The rest is a row a request: what a claim gave is kept for an hour in `key_claims`,
+//! so that one that arrives twice (same idempotency key) gets the same keys.
 //!
-//! What was given out is kept for a week in `claimed_keys`, written in the same statement: a claim that arrives twice
-//! (same idempotency key) gets the same keys, and an upload that arrives again after its key was claimed does not bring
-//! it back.
+//! An upload that arrives again after its keys were claimed does not bring them back: ids that a device has uploaded
+//! (`key_uploads`) are not taken a second time.
+
+use std::collections::HashSet;
 
 use matrixon_store::{Db, StoreError, Tx, exec, from_row, sql};
 
-#[derive(Clone, Debug)]
-pub(crate) struct ClaimedRow {
-    /// Which of the wanted keys this is.
-    pub n: i64,
-    pub device: i64,
-    pub key_id: String,
-    pub json: String,
-}
-from_row!(ClaimedRow { n, device, key_id, json });
+/// PostgreSQL advisory lock under which keys are given out ("mxotk").
+const CLAIMS: i64 = 0x6d_786f_746b;
 
 #[derive(Clone, Debug)]
 pub(crate) struct FallbackRow {
-    pub n: i64,
     pub device: i64,
-    pub algorithm: String,
     pub key_id: String,
     pub json: String,
     pub used: bool,
 }
-from_row!(FallbackRow { n, device, algorithm, key_id, json, used });
+from_row!(FallbackRow { device, key_id, json, used });
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    /// Take what nobody else is taking.
-    Never,
-    /// Wait for those who are taking keys.
-    For,
+/// Waits until no other transaction gives out keys, and keeps others from it until this one ends.
+pub(crate) async fn take_turn(tx: &mut Tx) -> Result<(), StoreError> {
+    // SQLite has one writer at a time
+    if matches!(tx, Tx::Pg(_)) {
+        exec!(tx.ex(), "select pg_advisory_xact_lock($1)", CLAIMS)?;
+    }
+    Ok(())
 }
 
-macro_rules! claim_text {
-    ($lock:literal) => {
-        concat!(
-            "with before as materialized (
-                 select c.device, c.algorithm, c.key_id, c.json from claimed_keys c where c.request = $2
-             ), wanted as materialized (
-                 select w.n, d.id as device, w.algorithm
-                 from json_to_recordset($1::json) as w (n bigint, user_id text, device_id text, algorithm text)
-                 join users u on u.user_id = w.user_id
-                 join devices d on d.account = u.id and d.device_id = w.device_id
-                 order by d.id
-             ), chosen as materialized (
-                 select w.n, w.device, w.algorithm, k.key_id from wanted w cross join lateral (
-                     select o.key_id from one_time_keys o where o.device = w.device and o.algorithm = w.algorithm
-                     order by o.id limit 1 for update ",
-            $lock,
-            ") k
-                 where not exists (select 1 from before b where b.device = w.device and b.algorithm = w.algorithm)
-             ), gone as (
-                 delete from one_time_keys o using chosen c
-                 where o.device = c.device and o.algorithm = c.algorithm and o.key_id = c.key_id
-                 returning c.n, o.device, o.algorithm, o.key_id, o.json
-             ), kept as (
-                 insert into claimed_keys (device, algorithm, key_id, json, request, created_ts)
-                 select device, algorithm, key_id, json, $2, $3 from gone
-                 on conflict (device, algorithm, key_id) do update
-                     set json = excluded.json, request = excluded.request, created_ts = excluded.created_ts
-             )
-             select n, device, key_id, json from gone
-             union all
-             select w.n, b.device, b.key_id, b.json from before b
-             join wanted w on w.device = b.device and w.algorithm = b.algorithm"
-        )
-    };
-}
-
-/// Gives out one key for each of `wanted` (JSON: `[{n, user_id, device_id, algorithm}]`) that has one.
+/// Gives out the oldest key of the algorithm of each of `devices` (JSON: `[number, …]`) that has one; with the same `request`,
+/// what that was given before. JSON: `[[device, "key id", key], …]`; none, if there is not a single key. After [`take_turn`].
 pub(crate) async fn claim(
     tx: &mut Tx,
-    wanted: &str,
+    devices: &str,
+    algorithm: &str,
     request: &str,
     now_ms: i64,
-    waiting: Waiting,
-) -> Result<Vec<ClaimedRow>, StoreError> {
-    if matches!(tx, Tx::Pg(_)) {
-        // another attempt of the same request may be under way still: what it gives out is to be seen by this one
-        exec!(tx.ex(), "select pg_advisory_xact_lock(hashtextextended($1, 0))", request)?;
-    }
-    match (&tx, waiting) {
-        (Tx::Sqlite(_), _) => claim_alone(tx, wanted, request, now_ms).await,
-        (Tx::Pg(_), Waiting::Never) => {
-            sql!(tx.ex(), fetch_all as ClaimedRow, claim_text!("skip locked"), wanted, request, now_ms)
-        }
-        (Tx::Pg(_), Waiting::For) => {
-            sql!(tx.ex(), fetch_all as ClaimedRow, claim_text!(""), wanted, request, now_ms)
-        }
+) -> Result<Option<String>, StoreError> {
+    match tx {
+        Tx::Pg(_) => claim_postgres(tx, devices, algorithm, request, now_ms).await,
+        Tx::Sqlite(_) => claim_sqlite(tx, devices, algorithm, request, now_ms).await,
     }
 }
 
-/// SQLite has one writer at a time: nobody else is taking keys.
-async fn claim_alone(tx: &mut Tx, wanted: &str, request: &str, now_ms: i64) -> Result<Vec<ClaimedRow>, StoreError> {
-    exec!(
+async fn claim_postgres(
+    tx: &mut Tx,
+    devices: &str,
+    algorithm: &str,
+    request: &str,
+    now_ms: i64,
+) -> Result<Option<String>, StoreError> {
+    let given = sql!(
         tx.ex(),
-        "insert into claimed_keys (device, algorithm, key_id, json, request, created_ts)
-         select k.device, k.algorithm, k.key_id, k.json, $2, $3
-         from json_each($1) w join users u on u.user_id = w.value ->> '$.user_id'
-         join devices d on d.account = u.id and d.device_id = w.value ->> '$.device_id'
-         join one_time_keys k on k.id = (select min(o.id) from one_time_keys o
-                                         where o.device = d.id and o.algorithm = w.value ->> '$.algorithm')
-         where not exists (select 1 from claimed_keys c where c.request = $2 and c.device = d.id
-                               and c.algorithm = w.value ->> '$.algorithm')
-         on conflict (device, algorithm, key_id) do update
-             set json = excluded.json, request = excluded.request, created_ts = excluded.created_ts",
-        wanted,
+        fetch_optional as (String,),
+        "with before as materialized (
+             select given from key_claims where request = $3 and algorithm = $2
+         ), chosen as materialized (
+             select k.place
+             from unnest(string_to_array(btrim($1, '[]'), ',')::bigint[]) as w (device) cross join lateral (
+                 select o.ctid as place from one_time_keys o
+                 where o.device = w.device and o.algorithm = $2 order by o.id limit 1) k
+             where not exists (select 1 from before)
+         ), gone as (
+             delete from one_time_keys o using chosen c where o.ctid = c.place returning o.device, o.key_id, o.json
+         ), packed as materialized (
+             select '[' || string_agg(format('[%s,%s,%s]', device, to_json(key_id), json), ',') || ']' as given
+             from gone having count(*) > 0
+         ), kept as (
+             insert into key_claims (request, algorithm, given, created_ts) select $3, $2, given, $4 from packed
+         )
+         select given from packed union all select given from before",
+        devices,
+        algorithm,
         request,
         now_ms
     )?;
-    exec!(
-        tx.ex(),
-        "delete from one_time_keys where id in (
-             select k.id from claimed_keys c
-             join one_time_keys k on k.device = c.device and k.algorithm = c.algorithm and k.key_id = c.key_id
-             where c.request = $1)",
-        request
-    )?;
-    sql!(
-        tx.ex(),
-        fetch_all as ClaimedRow,
-        "select cast(w.value ->> '$.n' as bigint) as n, c.device, c.key_id, c.json
-         from json_each($1) w join users u on u.user_id = w.value ->> '$.user_id'
-         join devices d on d.account = u.id and d.device_id = w.value ->> '$.device_id'
-         join claimed_keys c on c.request = $2 and c.device = d.id and c.algorithm = w.value ->> '$.algorithm'",
-        wanted,
-        request
-    )
+    Ok(given.map(|(given,)| given))
 }
 
-/// The fallback keys of `wanted`, which has the same shape as for [`claim`].
-pub(crate) async fn load_fallback_keys(tx: &mut Tx, wanted: &str) -> Result<Vec<FallbackRow>, StoreError> {
+async fn claim_sqlite(
+    tx: &mut Tx,
+    devices: &str,
+    algorithm: &str,
+    request: &str,
+    now_ms: i64,
+) -> Result<Option<String>, StoreError> {
+    let before = sql!(
+        tx.ex(),
+        fetch_optional as (String,),
+        "select given from key_claims where request = $1 and algorithm = $2",
+        request,
+        algorithm
+    )?;
+    if let Some((given,)) = before {
+        return Ok(Some(given));
+    }
+    let chosen = sql!(
+        tx.ex(),
+        fetch_one as (Option<String>, Option<String>),
+        "select json_group_array(k.id),
+                '[' || group_concat('[' || k.device || ',' || json_quote(k.key_id) || ',' || k.json || ']') || ']'
+         from json_each($1) w cross join one_time_keys k on k.id = (
+             select min(o.id) from one_time_keys o where o.device = w.value and o.algorithm = $2)",
+        devices,
+        algorithm
+    )?;
+    let (Some(ids), Some(given)) = chosen else { return Ok(None) };
+    exec!(tx.ex(), "delete from one_time_keys where id in (select value from json_each($1))", ids)?;
+    exec!(
+        tx.ex(),
+        "insert into key_claims (request, algorithm, given, created_ts) values ($1, $2, $3, $4)",
+        request,
+        algorithm,
+        given.as_str(),
+        now_ms
+    )?;
+    Ok(Some(given))
+}
+
+/// The fallback keys that `devices` (JSON: `[number, …]`) have of an algorithm, in the order of the devices.
+pub(crate) async fn load_fallback_keys(
+    tx: &mut Tx,
+    devices: &str,
+    algorithm: &str,
+) -> Result<Vec<FallbackRow>, StoreError> {
     sql!(
         tx.ex(), fetch_all as FallbackRow,
-        pg: "select w.n, f.device, f.algorithm, f.key_id, f.json, f.used
-             from json_to_recordset($1::json) as w (n bigint, user_id text, device_id text, algorithm text)
-             join users u on u.user_id = w.user_id join devices d on d.account = u.id and d.device_id = w.device_id
-             join fallback_keys f on f.device = d.id and f.algorithm = w.algorithm order by d.id",
-        lite: "select cast(w.value ->> '$.n' as bigint) as n, f.device, f.algorithm, f.key_id, f.json, f.used
-               from json_each($1) w join users u on u.user_id = w.value ->> '$.user_id'
-               join devices d on d.account = u.id and d.device_id = w.value ->> '$.device_id'
-               join fallback_keys f on f.device = d.id and f.algorithm = w.value ->> '$.algorithm' order by d.id",
-        wanted
+        pg: "select device, key_id, json, used from fallback_keys
+             where device in (select json_array_elements_text($1::json)::bigint) and algorithm = $2 order by device",
+        lite: "select device, key_id, json, used from fallback_keys
+               where device in (select value from json_each($1)) and algorithm = $2 order by device",
+        devices, algorithm
     )
 }
 
@@ -191,33 +175,31 @@ pub(crate) async fn load_one_time_keys(
     )
 }
 
-/// Adds keys in their order; what the device has, or had until lately, is passed over.
+/// Adds keys (JSON: `[{algorithm, key_id, json}]`) in their order.
 pub(crate) async fn insert_one_time_keys(tx: &mut Tx, device: i64, keys: &str) -> Result<(), StoreError> {
     exec!(
         tx.ex(),
         pg: "insert into one_time_keys (device, algorithm, key_id, json)
              select $1, w.algorithm, w.key_id, w.json
-             from json_to_recordset($2::json) as w (n bigint, algorithm text, key_id text, json text) order by w.n
-             on conflict (device, algorithm, key_id) do nothing",
+             from json_to_recordset($2::json) as w (n bigint, algorithm text, key_id text, json text) order by w.n",
         lite: "insert into one_time_keys (device, algorithm, key_id, json)
                select $1, value ->> '$.algorithm', value ->> '$.key_id', value ->> '$.json'
-               from json_each($2) where true order by key
-               on conflict (device, algorithm, key_id) do nothing",
+               from json_each($2) where true order by key",
         device, keys
     )?;
-    // A statement of its own: the insertion may have waited for a claim of the same key, and only now sees its mark.
-    exec!(
-        tx.ex(),
-        pg: "delete from one_time_keys where device = $1 and (algorithm, key_id) in (
-                 select c.algorithm, c.key_id
-                 from json_to_recordset($2::json) as w (algorithm text, key_id text) cross join lateral (
-                     select * from claimed_keys o
-                     where o.device = $1 and o.algorithm = w.algorithm and o.key_id = w.key_id offset 0) c)",
-        lite: "delete from one_time_keys where device = $1 and (algorithm, key_id) in (
-                   select c.algorithm, c.key_id from json_each($2) w cross join claimed_keys c on c.device = $1
-                       and c.algorithm = w.value ->> '$.algorithm' and c.key_id = w.value ->> '$.key_id')",
-        device, keys
-    )?;
+    Ok(())
+}
+
+/// `<algorithm>:<key id>` of what a device has uploaded lately.
+pub(crate) async fn load_uploaded(tx: &mut Tx, device: i64) -> Result<HashSet<String>, StoreError> {
+    let rows = sql!(tx.ex(), fetch_all as (String,), "select key_ids from key_uploads where device = $1", device)?;
+    Ok(rows.iter().flat_map(|(ids,)| serde_json::from_str::<Vec<String>>(ids).unwrap_or_default()).collect())
+}
+
+/// Remembers ids (`<algorithm>:<key id>`) of keys that a device has uploaded.
+pub(crate) async fn insert_upload(tx: &mut Tx, device: i64, ids: &[&str], now_ms: i64) -> Result<(), StoreError> {
+    let ids = serde_json::Value::from(ids).to_string();
+    exec!(tx.ex(), "insert into key_uploads (device, key_ids, created_ts) values ($1, $2, $3)", device, ids, now_ms)?;
     Ok(())
 }
 
@@ -251,12 +233,23 @@ pub(crate) async fn count_one_time_keys(tx: &mut Tx, device: i64) -> Result<Vec<
     )
 }
 
-/// Forgets at most `limit` keys that were given out before `cutoff_ms`.
-pub(crate) async fn prune_claimed_keys(db: &Db, cutoff_ms: i64, limit: i64) -> Result<u64, StoreError> {
+/// Forgets at most `limit` claims of before `cutoff_ms`.
+pub(crate) async fn prune_claims(db: &Db, cutoff_ms: i64, limit: i64) -> Result<u64, StoreError> {
     exec!(
         db.write(),
-        "delete from claimed_keys where (device, algorithm, key_id) in (
-             select device, algorithm, key_id from claimed_keys where created_ts < $1 limit $2)",
+        "delete from key_claims where (request, algorithm) in (
+             select request, algorithm from key_claims where created_ts < $1 limit $2)",
+        cutoff_ms,
+        limit
+    )
+}
+
+/// Forgets at most `limit` uploads of before `cutoff_ms`.
+pub(crate) async fn prune_uploads(db: &Db, cutoff_ms: i64, limit: i64) -> Result<u64, StoreError> {
+    exec!(
+        db.write(),
+        pg: "delete from key_uploads where ctid in (select ctid from key_uploads where created_ts < $1 limit $2)",
+        lite: "delete from key_uploads where rowid in (select rowid from key_uploads where created_ts < $1 limit $2)",
         cutoff_ms,
         limit
     )

@@ -110,8 +110,9 @@ impl Devices {
         }
     }
 
+    /// Devices may share a position; what is told twice is only read again.
     pub(crate) fn push_key_count(&mut self, change: KeyCountChange) {
-        if change.position <= self.key_counts {
+        if change.position < self.key_counts {
             return;
         }
         self.key_counts = change.position;

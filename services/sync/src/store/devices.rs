@@ -15,14 +15,19 @@ pub(crate) async fn load_keys(db: &Db, device: i64) -> Result<Bytes, StoreError>
     Ok(crate::response::render_keys(&one_time_keys::load_key_counts(db, device).await?))
 }
 
-/// The stream in (after, upto], ascending.
+/// The stream in (after, upto], ascending. A row may stand for many devices.
 pub(crate) async fn list_key_changes(db: &Db, after: i64, upto: i64) -> Result<Vec<KeyCountChange>, StoreError> {
     let rows = sql!(
         db.read(),
-        fetch_all as (i64, i64),
-        "select position, device from key_count_changes where position > $1 and position <= $2 order by position",
+        fetch_all as (i64, i64, Option<String>),
+        "select position, device, devices from key_count_changes where position > $1 and position <= $2 order by position",
         after,
         upto
     )?;
-    Ok(rows.into_iter().map(|(position, device)| KeyCountChange { position, device }).collect())
+    let changes = rows.into_iter().flat_map(|(position, device, devices)| {
+        // written by the server itself as a list of numbers
+        let devices = devices.and_then(|list| serde_json::from_str(&list).ok()).unwrap_or_else(|| vec![device]);
+        devices.into_iter().map(move |device| KeyCountChange { position, device })
+    });
+    Ok(changes.collect())
 }

@@ -156,11 +156,14 @@ impl World {
             let query = "insert into fallback_keys (device, algorithm, key_id, json) values ($1, 'signed_curve25519', 'f', '{}')";
             exec!(tx.ex(), query, device).unwrap();
         }
-        let position = tx.advance(Stream::KEY_COUNTS, 1).await.unwrap();
-        let query = "insert into key_count_changes (position, device, created_ts) values ($1, $2, 0)";
-        exec!(tx.ex(), query, position, device).unwrap();
+        // with a device that does not matter, as a claim of keys of both
+        let first = tx.advance(Stream::KEY_COUNTS, 2).await.unwrap();
+        let devices = [0, device];
+        let query = "insert into key_count_changes (position, device, devices, created_ts) values ($1, $2, $3, 0)";
+        exec!(tx.ex(), query, first + 1, devices[0], serde_json::json!(devices).to_string()).unwrap();
         tx.commit().await.unwrap();
-        self.announce(Stream::KEY_COUNTS, position, KeyCountItem { position, device }.encode_to_vec());
+        let items = (first..).zip(devices).map(|(position, device)| KeyCountItem { position, device }.encode_to_vec());
+        self.announce_all(Stream::KEY_COUNTS, first, items.collect());
     }
 
     async fn append(&mut self, new: New) -> String {
@@ -275,9 +278,14 @@ impl World {
     }
 
     fn announce(&self, stream: Stream, position: i64, item: Vec<u8>) {
+        self.announce_all(stream, position, vec![item]);
+    }
+
+    fn announce_all(&self, stream: Stream, first: i64, items: Vec<Vec<u8>>) {
         if self.rings {
-            let bell =
-                Bell { stream: stream.name().to_owned(), first: position, last: position, items: vec![item.into()] };
+            let last = first + items.len() as i64 - 1;
+            let items = items.into_iter().map(Into::into).collect();
+            let bell = Bell { stream: stream.name().to_owned(), first, last, items };
             self.bus.publish(&stream.subject(), bell.encode_to_vec().into());
         }
     }
