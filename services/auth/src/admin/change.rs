@@ -3,7 +3,7 @@
 use matrixon_http::MatrixError;
 use matrixon_proto::admin::v1::User;
 use matrixon_store::Tx;
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, UserId};
 
 use super::users::{find, named};
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
         user_states::{self, Flag, UserState},
         users,
     },
+    threepids::bind,
 };
 
 pub(crate) enum Change {
@@ -45,6 +46,10 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    fn ends_account(&self) -> bool {
+        matches!(self, Self::Deactivate { .. } | Self::Erase | Self::Delete)
+    }
+
     fn entry(&self, target: String) -> Entry {
         match self {
             Self::Promote => Entry::new("user.promote", target),
@@ -76,9 +81,20 @@ const MAX_SHOWN: usize = 10;
 pub(crate) async fn change(auth: &Auth, caller: &Caller, name: &str, change: Change) -> Result<User, MatrixError> {
     let user_id = named(auth, name);
     let entry = change.entry(user_id.as_ref().map_or_else(|_| name.to_owned(), ToString::to_string));
+    if let (Ok(user_id), true) = (&user_id, change.ends_account()) {
+        forget_bindings(auth, user_id).await;
+    }
     match run(auth, (caller, &entry), user_id, change).await {
         Ok(()) => Ok(find(auth, name).await?),
         Err(error) => Err(audit::refused(auth, (caller, &entry), error).await),
+    }
+}
+
+/// While it is still known what was bound, and where; an identity server that is away holds nobody up.
+async fn forget_bindings(auth: &Auth, user_id: &UserId) {
+    match bind::unbind_all(auth, user_id, None).await {
+        Ok(_) | Err(AuthError::UnknownUser(_)) => {}
+        Err(error) => tracing::warn!(%user_id, %error, "identity servers were not told of the end of an account"),
     }
 }
 

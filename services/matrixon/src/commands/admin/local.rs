@@ -1,7 +1,7 @@
 //! The auth service in this process, on the configured database. Running homeservers follow: gateways read what ended from
 //! the database within half a second.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::Result;
 use http::{HeaderValue, Request};
@@ -9,6 +9,7 @@ use matrixon_auth::{Deps, build_rpc};
 use matrixon_bus::Bus;
 use matrixon_cache::Cache;
 use matrixon_http::{Assertion, Signer, Verifier, header::IDENTITY};
+use matrixon_matrix::keys::parse_signing_key;
 use matrixon_rpc::{IDEMPOTENCY_KEY, RpcError};
 use matrixon_runtime::{clock::Clock, random, shutdown::Shutdown};
 use matrixon_store::Db;
@@ -33,7 +34,8 @@ pub(super) async fn open(path: Option<&Path>) -> Result<(Transport, Db)> {
         bus: Bus::connect(&matrixon_bus::Config { url: "local".to_owned(), ..Default::default() }).await?,
         clock: clock.clone(),
         server_name: settings.server_name()?,
-        signing_key: None,
+        // only the end of an account needs it, to tell identity servers
+        signing_key: settings.signing_key().ok().and_then(|text| parse_signing_key(&text).ok()).map(Arc::new),
         egress: config.egress.clone(),
         client_base_url: config.server.client_base_url.clone(),
         verifier: Verifier::new(&secret, None, clock.clone()),

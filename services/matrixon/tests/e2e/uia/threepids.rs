@@ -1,6 +1,8 @@
 //! Addresses of accounts; mails that survive everything.
 
-use anyhow::{Context as _, Result};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
 use matrixon_testkit::{
     client::{Client, Method, unique},
     suite::Test,
@@ -202,5 +204,15 @@ async fn identity_servers_are_told(lab: Shared) -> Result<()> {
     // it is known no more where it could be
     let again = alice.post(&format!("{THREEPIDS}/unbind"), &unbind).await?;
     assert_eq!(again["id_server_unbind_result"], "no-support");
+    // nor does it outlive the account, whoever ends that
+    alice.post(&path, &bind(&id_server, "good")).await?;
+    let state = lab.env.cluster.as_ref().context("a cluster of our own")?.state()?;
+    let process = state.processes.first().context("no process")?;
+    let mut command = Command::new(&process.command[0]);
+    command.args(&process.command[1..3]).args(["user", "deactivate", &alice.user_id, "--yes"]);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let seen = lab.third_parties.seen("/_matrix/identity/v2/3pid/unbind", &alice.user_id);
+    assert_eq!(seen.len(), 2, "{seen:?}");
     Ok(())
 }
