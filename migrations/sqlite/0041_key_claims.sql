@@ -29,3 +29,6 @@ group by device;
 
 -- A row may stand for many devices: its position is then that of the last of them.
 alter table key_count_changes add column devices text; -- JSON: [device, …]
+
+-- Whose account data and filters are to be forgotten.
+create index users_erased on users (user_id) where erased;

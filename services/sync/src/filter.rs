@@ -100,6 +100,16 @@ impl SyncFilter {
         }
     }
 
+    /// Events of a room that one timeline holds at most.
+    pub(crate) const MOST_EVENTS: usize = MAX_LIMIT;
+
+    /// All of one room, or of every room, with the newest `limit` events (at least one) of each.
+    pub(crate) fn for_rooms(room_id: Option<&str>, limit: usize, include_leave: bool) -> Self {
+        let only = room_id.map(|room_id| HashSet::from([room_id.to_owned()]));
+        let timeline = EventFilter { limit: limit.clamp(1, MAX_LIMIT), ..EventFilter::default() };
+        Self { rooms: Rooms { only, not: HashSet::new() }, include_leave, timeline, ..Self::default() }
+    }
+
     pub(crate) fn admits_room(&self, room_id: &str) -> bool {
         self.rooms.admits(room_id)
     }

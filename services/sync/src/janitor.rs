@@ -1,4 +1,4 @@
-//! Keeps tables bounded: inboxes that nobody empties, and transactions that nobody repeats any more.
+//! Keeps tables bounded: inboxes that nobody empties, transactions that nobody repeats any more, what erased users left behind.
 
 use std::time::Duration;
 
@@ -9,7 +9,10 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{metrics::METRICS, store::to_device};
+use crate::{
+    metrics::METRICS,
+    store::{account_data, filters, to_device},
+};
 
 /// Inboxes that wait for their check.
 pub(crate) const QUEUE: usize = 1_024;
@@ -18,6 +21,8 @@ const PRUNE_EVERY: Duration = Duration::from_mins(5);
 const TRANSACTIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Rows deleted in one statement.
 const PRUNE_ROWS: i64 = 1_000;
+/// Users whose rows are deleted in one statement.
+const ERASED_USERS: i64 = 10;
 
 pub(crate) struct Janitor {
     pub(crate) db: Db,
@@ -38,7 +43,7 @@ pub(crate) async fn run(mut janitor: Janitor, shutdown: Shutdown) {
                 Some(device) => janitor.trim_inbox(device).await,
                 None => return,
             },
-            _ = prune.tick() => janitor.prune_transactions().await,
+            _ = prune.tick() => janitor.prune().await,
             () = shutdown.wait_stopped() => return,
         };
         if let Err(error) = done {
@@ -58,9 +63,11 @@ impl Janitor {
         Ok(())
     }
 
-    async fn prune_transactions(&self) -> Result<(), StoreError> {
+    async fn prune(&self) -> Result<(), StoreError> {
         let cutoff_ms = self.clock.now_ms() - TRANSACTIONS_KEPT_MS;
         while to_device::prune_transactions(&self.db, cutoff_ms, PRUNE_ROWS).await? == PRUNE_ROWS as u64 {}
+        while account_data::delete_of_erased(&self.db, ERASED_USERS).await? > 0 {}
+        while filters::delete_of_erased(&self.db, ERASED_USERS).await? > 0 {}
         Ok(())
     }
 }

@@ -22,6 +22,7 @@ mod json;
 mod live;
 mod load;
 mod metrics;
+mod old_sync;
 mod poll;
 mod receipts;
 mod response;

@@ -15,6 +15,7 @@ use std::{
 use async_nats::{Client, ConnectOptions, Message, ServerAddr, Statistics, connection::State};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
+use matrixon_runtime::network::without_credentials;
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{error, warn};
 
@@ -119,7 +120,7 @@ impl NatsBus {
 fn parse(urls: &str) -> Result<Vec<ServerAddr>, BusError> {
     let parse_one = |url: &str| url.trim().parse::<ServerAddr>().ok().filter(|address| !address.host().is_empty());
     let addresses = urls.split(',').map(parse_one).collect::<Option<Vec<_>>>();
-    addresses.filter(|_| urls.contains("://")).ok_or_else(|| BusError::Url { url: urls.to_owned() })
+    addresses.filter(|_| urls.contains("://")).ok_or_else(|| BusError::Url { url: without_credentials(urls) })
 }
 
 fn options(config: &Config, signals: &Arc<Signals>) -> ConnectOptions {

@@ -1,7 +1,7 @@
 //! The identity assertion: what the gateway found out about a request, with a MAC by the cluster secret.
 //!
-//! On the wire: `base64url(claims, protobuf) . base64url(HMAC-SHA256(claims))`. It lives 30 s beyond the request's own
-//! deadline, and a service accepts the previous secret too, so that secrets rotate without a failed request.
+//! On the wire: `base64url(claims, protobuf) . base64url(HMAC-SHA256(claims))`. It lives for 30 s, or 5 s
+//! beyond the request's own deadline if that is later, and a service accepts the previous secret too, so that secrets rotate without a failed request.
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +18,7 @@ use sha2::Sha256;
 
 use crate::{access::Standing, auth::UserAuth};
 
-/// How long an assertion is good for, beyond the request's deadline.
+/// How long an assertion is good for at least.
 pub const LIFETIME_MS: i64 = 30_000;
 
 /// Bytes of a MAC in base64url without padding.

@@ -5,6 +5,16 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// URLs, separated by commas, as they may be shown: without user and password.
+pub fn without_credentials(urls: &str) -> String {
+    let shown = urls.split(',').map(|url| match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}{}", &url[..scheme + 3], &url[at + 1..]),
+        (None, Some(at)) => url[at + 1..].to_owned(),
+        _ => url.to_owned(),
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
 /// An address or a network in CIDR notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -73,6 +83,19 @@ impl fmt::Display for Network {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn urls_are_shown_without_credentials() {
+        for (url, shown) in [
+            ("redis://127.0.0.1:6379/1", "redis://127.0.0.1:6379/1"),
+            ("redis://:hunter2@db:6379", "redis://db:6379"),
+            ("nats://a:p@ss@one:4222,nats://b:hunter2@two", "nats://one:4222,nats://two"),
+            ("user:hunter2@host", "host"),
+            ("", ""),
+        ] {
+            assert_eq!(without_credentials(url), shown);
+        }
+    }
 
     #[test]
     fn networks_are_read_and_refused() {

@@ -33,7 +33,7 @@ impl StoreError {
 }
 
 /// SQLSTATEs (<https://www.postgresql.org/docs/15/errcodes-appendix.html>) that mean "not now".
-const UNAVAILABLE: [&str; 7] = ["57P01", "57P02", "57P03", "53300", "53400", "25006", "57014"];
+const UNAVAILABLE: [&str; 9] = ["57P01", "57P02", "57P03", "53100", "53200", "53300", "53400", "25006", "57014"];
 const RETRY: [&str; 3] = ["40001", "40P01", "55P03"];
 
 fn from_database(error: &dyn DatabaseError) -> Option<StoreError> {

@@ -25,6 +25,7 @@ mod malformed;
 mod membership;
 mod messages;
 mod metrics;
+mod old_sync;
 mod operations;
 mod people;
 mod profiles;
@@ -72,6 +73,7 @@ fn list_tests() -> Vec<Test<Env>> {
         membership::all(),
         state::all(),
         sync::all(),
+        old_sync::all(),
         sync_rooms::all(),
         ephemeral::all(),
         account_data::all(),

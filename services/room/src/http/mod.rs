@@ -11,6 +11,7 @@ mod reporting;
 mod room;
 mod state;
 
+use ::http::Method;
 use matrixon_http::{Affinity, LimitClass, RouteOptions, Routes};
 use matrixon_runtime::role::Role;
 
@@ -73,7 +74,12 @@ fn memberships() -> Routes<Room> {
 }
 
 fn reading() -> Routes<Room> {
-    Routes::new(Role::Room)
+    let one_event = |routes: Routes<Room>, path| {
+        routes.raw(Method::GET, path, room::get_one_event::handler, RouteOptions::any().guests())
+    };
+    room::get_one_event::PATHS
+        .into_iter()
+        .fold(Routes::new(Role::Room), one_event)
         .ruma(membership::joined_rooms::handler, RouteOptions::user())
         .ruma(membership::get_mutual_rooms::handler, RouteOptions::user())
         .ruma(membership::get_mutual_rooms::unstable_handler, RouteOptions::user())

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{error::RoomError, service::Room};
 
-fn not_found() -> RoomError {
+pub(crate) fn not_found() -> RoomError {
     RoomError::NotFound("there is no such event, or you may not see it".to_owned())
 }
 

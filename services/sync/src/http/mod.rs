@@ -3,6 +3,7 @@
 mod account_data;
 mod filter;
 mod keys;
+mod old_sync;
 mod presence;
 mod push;
 mod receipt;
@@ -49,6 +50,19 @@ pub(crate) fn routes() -> Routes<Sync> {
         .ruma(push::get_pushrules_global_scope::handler, read())
         .ruma(keys::get_key_changes::handler, read())
         .ruma(to_device::send_event_to_device::handler, content().body_limit(MAX_TO_DEVICE_BYTES).guests());
+    let old = |routes: Routes<Sync>, (events, initial, of_room)| {
+        let stream = RouteOptions::user().long_poll().limit(LimitClass::None).guests();
+        routes
+            .raw(Method::GET, events, old_sync::get_events::handler, stream)
+            .raw(Method::GET, initial, old_sync::initial_sync::handler, read())
+            .raw(Method::GET, of_room, old_sync::room_initial_sync::handler, read().guests())
+    };
+    let old_paths = old_sync::get_events::PATHS
+        .into_iter()
+        .zip(old_sync::initial_sync::PATHS)
+        .zip(old_sync::room_initial_sync::PATHS)
+        .map(|((events, initial), of_room)| (events, initial, of_room));
+    let routes = old_paths.fold(routes, old);
     typing::create_typing_event::PATHS.into_iter().fold(routes, typing)
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod filters;
 pub(crate) mod memberships;
 pub(crate) mod receipts;
+pub(crate) mod rooms;
 mod rows;
 pub(crate) mod to_device;
 

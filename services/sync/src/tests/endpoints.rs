@@ -87,6 +87,39 @@ async fn account_data_comes_in_both_kinds_of_sync_and_back_by_get() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_erased_user_leaves_no_data() {
+    on_both(Config::default(), async |mut harness: Harness| {
+        for number in 0..2 {
+            let id = user(number);
+            harness.device(&id, "A").await;
+            let client = harness.client(0, &id);
+            let path = |rest: &str| format!("/_matrix/client/v3/user/{}/{rest}", escape(&id));
+            client.put(&path("account_data/org.example.a"), json!({"n": 1})).await.ok();
+            client.post(&path("filter"), json!({"room": {"timeline": {"limit": 7}}})).await.ok();
+        }
+        let db = harness.db.clone();
+        let left = async |id: String| {
+            let query = "select (select count(*) from account_data where user_id = $1)
+                              + (select count(*) from filters where user_id = $1)";
+            matrixon_store::sql!(db.read(), fetch_one as (i64,), query, id.as_str()).unwrap().0
+        };
+        assert_eq!((left(user(0)).await, left(user(1)).await), (2, 2));
+        matrixon_store::exec!(db.write(), "update users set erased = true where user_id = $1", user(1)).unwrap();
+        // a process tidies up when it starts
+        harness.add_replica();
+        let gone = async {
+            while left(user(1)).await > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
+        assert_eq!(left(user(0)).await, 2);
+        harness.shutdown.stop();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn receipts_reach_the_others_and_never_move_back() {
     on_both(Config { tail_bytes: 1_000, ..Config::default() }, async |harness: Harness| {
         let (mut world, other, client) = setup(&harness).await;

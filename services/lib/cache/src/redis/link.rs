@@ -6,6 +6,7 @@ use ::redis::{
     AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, ServerError, aio::MultiplexedConnection, cmd,
     io::tcp::TcpSettings,
 };
+use matrixon_runtime::network::without_credentials;
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
@@ -114,7 +115,7 @@ pub(crate) async fn keep_connected(client: Client, link: Arc<Link>) {
 }
 
 pub(crate) fn client(config: &Config) -> Result<Client, CacheError> {
-    let invalid = |_| CacheError::Url { url: config.url.clone() };
+    let invalid = |_| CacheError::Url { url: without_credentials(&config.url) };
     let info = config.url.as_str().into_connection_info().map_err(invalid)?;
     let mut settings = info.redis_settings().clone();
     if !config.user.is_empty() {
