@@ -51,12 +51,13 @@ SCENARIOS: list[Callable[[World], None]] = [
     syncing.presence,
     syncing.push_rules,
     syncing.whole_sync,
+    syncing.old_sync,
     administration.administration,
 ]
 # What Matrixon does not have yet. Each must say so properly, and needs a scenario once it is there.
 ABSENT_MODULES = {
     *("appservice_ping", "appservice_room_directory", "authed-content-repo", "content-repo", "notifications", "oauth_server_metadata"),
-    *("old_sync", "peeking_events", "pusher", "relations", "room_event_by_timestamp", "room_initial_sync", "room_summary"),
+    *("pusher", "relations", "room_event_by_timestamp", "room_summary"),
     *("policy_server", "room_upgrades", "search", "space_hierarchy", "sso_login_redirect", "threads_list", "voip"),
 }
 ABSENT = {

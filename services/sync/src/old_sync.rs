@@ -2,7 +2,11 @@
 //! so it costs a parse of every answer.
 //! <https://matrix.org/docs/older/migrating-from-client-server-api-v-1/>
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use matrixon_http::UserAuth;
 use serde_json::{Map, Value, json};
@@ -40,7 +44,7 @@ pub(crate) async fn events(shared: &Shared, auth: &UserAuth, wanted: Stream<'_>)
             }
         }
     }
-    chunk.extend(members(&body["rooms"]["invite"]).filter_map(|(room_id, room)| invitation(auth, room_id, room)));
+    chunk.extend(invitations(shared, auth, &body).await?.into_values());
     if wanted.room_id.is_none() {
         chunk.extend(list(&body["presence"]["events"]).iter().cloned());
         chunk.extend(list(&body["account_data"]["events"]).iter().cloned());
@@ -60,16 +64,16 @@ pub(crate) async fn initial(
     let mut rooms: Vec<Value> = members(&body["rooms"]["join"])
         .map(|entry| room(entry, ("join", &body["next_batch"]), limit, &published))
         .collect();
-    for (room_id, room) in members(&body["rooms"]["invite"]) {
-        let invite = invitation(auth, room_id, room);
-        let inviter = invite.as_ref().map(|invite| invite["sender"].clone());
-        rooms.push(json!({ "room_id": room_id, "membership": "invite", "inviter": inviter, "invite": invite,
-                           "visibility": visibility(room_id, &published) }));
+    for (room_id, invite) in invitations(shared, auth, &body).await? {
+        rooms.push(json!({ "room_id": room_id, "membership": "invite", "inviter": invite["sender"],
+                           "visibility": visibility(&room_id, &published), "invite": invite }));
     }
     rooms.extend(
         members(&body["rooms"]["leave"])
             .map(|entry| room(entry, (left_by(auth, entry.1), &body["next_batch"]), limit, &published)),
     );
+    // push rules were something of their own then
+    let account_data = list(&body["account_data"]["events"]).iter().filter(|event| event["type"] != "m.push_rules");
     let receipts: Vec<Value> =
         members(&body["rooms"]["join"]).flat_map(|(room_id, room)| receipts(room_id, room)).collect();
     Ok(json!({
@@ -77,7 +81,7 @@ pub(crate) async fn initial(
         "rooms": rooms,
         "presence": list(&body["presence"]["events"]),
         "receipts": receipts,
-        "account_data": list(&body["account_data"]["events"]),
+        "account_data": account_data.collect::<Vec<_>>(),
     }))
 }
 
@@ -169,10 +173,16 @@ fn is_member(auth: &UserAuth, event: &Value) -> bool {
     event["type"] == "m.room.member" && event["state_key"] == auth.user_id.as_str()
 }
 
-/// The event that invites the user.
-fn invitation(auth: &UserAuth, room_id: &str, room: &Value) -> Option<Value> {
-    let events = list(&room["invite_state"]["events"]);
-    events.iter().find(|event| is_member(auth, event)).map(|event| in_room(event, room_id))
+/// The events that invite the user to rooms of the answer.
+async fn invitations(shared: &Shared, auth: &UserAuth, body: &Value) -> Result<BTreeMap<String, Value>, SyncError> {
+    let room_ids: Vec<String> = members(&body["rooms"]["invite"]).map(|(room_id, _)| room_id.to_owned()).collect();
+    let events = store::rooms::load_own_members(&shared.db, auth.user_id.as_str(), &room_ids).await?;
+    let read = |(room_id, json): (String, String)| {
+        let event: Value = serde_json::from_str(&json).ok()?;
+        let event = in_room(&event, &room_id);
+        Some((room_id, event))
+    };
+    Ok(events.into_iter().filter_map(read).collect())
 }
 
 fn receipts<'a>(room_id: &'a str, room: &'a Value) -> impl Iterator<Item = Value> + 'a {

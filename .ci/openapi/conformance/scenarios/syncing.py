@@ -108,3 +108,30 @@ def whole_sync(world: World) -> None:
     for query in [{}, {"full_state": True}, {"filter": lazy}, {"filter": threads}, {"use_state_after": True}]:
         bob.call("sync", query={"timeout": 0, **query})
         bob.call("sync", query={"timeout": 0, "since": first, **query})
+
+
+def old_sync(world: World) -> None:
+    alice, bob = world.nobody.register("alice"), world.nobody.register("bob")
+    room = alice.call("createRoom", {"preset": "public_chat", "visibility": "public", "name": "All"})["room_id"]
+    bob.call("joinRoomById", roomId=room)
+    left = alice.call("createRoom", {"preset": "public_chat"})["room_id"]
+    bob.call("joinRoomById", roomId=left)
+    bob.call("leaveRoom", {}, roomId=left)
+    alice.call("createRoom", {"invite": [bob.user_id]})
+    bob.call("setAccountData", {"x": 1}, userId=bob.user_id, type="org.example")
+    event = send(alice, room)
+    bob.call("postReceipt", {}, roomId=room, receiptType="m.read", eventId=event)
+    shown = bob.call("initialSync")
+    bob.call("initialSync", query={"limit": 3, "archived": "true"})
+    bob.call("initialSync", query={"limit": "nonsense"}, expect=400)
+    bob.call("roomInitialSync", roomId=room)
+    bob.call("roomInitialSync", roomId=left)
+    world.nobody.register("eve").call("roomInitialSync", roomId=room, expect=(403, "M_FORBIDDEN"))
+    bob.call("getOneEvent", eventId=event)
+    bob.call("getOneEvent", eventId="$unknown", expect=(404, "M_NOT_FOUND"))
+    for operation in ["getEvents", "peekEvents"]:
+        news = bob.call(operation, query={"from": shown["end"], "timeout": 0})
+        send(alice, room)
+        bob.call(operation, query={"from": news["end"], "timeout": 10000})
+        bob.call(operation, query={"from": "nonsense"}, expect=(400, "M_INVALID_PARAM"))
+    bob.call("peekEvents", query={"from": shown["end"], "timeout": 0, "room_id": room})

@@ -74,9 +74,8 @@ fn memberships() -> Routes<Room> {
 }
 
 fn reading() -> Routes<Room> {
-    let one_event = |routes: Routes<Room>, path| {
-        routes.raw(Method::GET, path, room::get_one_event::handler, RouteOptions::any().guests())
-    };
+    let one_event =
+        |routes: Routes<Room>, path| routes.raw(Method::GET, path, room::get_one_event::handler, RouteOptions::any());
     room::get_one_event::PATHS
         .into_iter()
         .fold(Routes::new(Role::Room), one_event)
