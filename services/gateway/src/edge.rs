@@ -16,13 +16,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{body::Body, extract::ConnectInfo, response::IntoResponse as _};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body::Body as _;
-use matrixon_http::{Assertion, AuthKind, MatrixError, RouteKind, Signer, UserAuth};
+use matrixon_http::{Access, Assertion, AuthKind, MatrixError, RouteKind, Signer, UserAuth};
 use matrixon_rpc::{AffinityKey, Peers};
 use matrixon_runtime::{
     clock::Clock,
@@ -32,6 +33,7 @@ use matrixon_runtime::{
     shutdown::Shutdown,
     telemetry,
 };
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use self::{
@@ -207,10 +209,16 @@ impl Edge {
         body: &mut Body,
         entry: &mut AccessEntry,
     ) -> Result<Response<Body>, MatrixError> {
-        let may_revoke = exchange.route.info.role == Role::Auth && !head.method.is_safe();
+        let route = exchange.route;
+        let info = &route.info;
+        let may_revoke = info.role == Role::Auth && !head.method.is_safe();
+        let parked = if info.kind == RouteKind::LongPoll { Parked::new(&head, exchange.remote) } else { None };
         // Boxed, so that all it needs is given back before a long poll waits.
         let outgoing = Box::pin(self.prepare(exchange, head, body, entry)).await?;
         let response = outgoing.send(&self.parts, entry).await?;
+        if let Some(parked) = parked.filter(Parked::is_long) {
+            Box::pin(parked.check(&self.parts, info.access)).await?;
+        }
         if let Some(user) = entry.requester().filter(|_| may_revoke && response.status().is_success()) {
             // Who has just logged out must not be served once more while the revocation is on its way.
             self.parts.identity.forget_user(user.user_id.as_str());
@@ -282,6 +290,34 @@ impl Edge {
             }
             None if kind == AuthKind::Optional => Ok(None),
             None => Err(MatrixError::missing_token()),
+        }
+    }
+}
+
+/// A request that waits for news. Whoever made it may log out, or be locked, while it waits.
+struct Parked {
+    token: Box<str>,
+    remote: IpAddr,
+    since: Instant,
+}
+
+impl Parked {
+    fn new(head: &request::Parts, remote: IpAddr) -> Option<Self> {
+        let token = headers::access_token(head).ok().flatten()?.into();
+        Some(Self { token, remote, since: Instant::now() })
+    }
+
+    /// Who got an answer sooner was known a moment ago.
+    fn is_long(&self) -> bool {
+        self.since.elapsed() >= Duration::from_millis(100)
+    }
+
+    /// May the answer still be given? That the auth service is away is no reason to keep it back.
+    async fn check(self, parts: &Parts, access: Access) -> Result<(), MatrixError> {
+        match parts.identity.resolve(&self.token, Origin { remote: self.remote, user_agent: None }).await {
+            Ok(user) => access.check(user.standing),
+            Err(error) if error.status.is_server_error() => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }

@@ -10,11 +10,11 @@ use matrixon_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::env::{Env, Shared, expect_error, password_auth};
+use crate::env::{Env, Shared, expect_error, password_auth, sync_token};
 
 tests![Env: a_login_token_logs_in_once, a_login_token_is_used_once_by_many, a_login_token_needs_the_password,
     a_spent_refresh_token_ends_its_session, guessing_is_limited, unknown_users_are_refused_alike, telephone_numbers_are_refused,
-    sightings_of_cached_sessions_are_told];
+    sightings_of_cached_sessions_are_told, a_locked_user_hears_nothing_more];
 
 const LOGIN: &str = "/_matrix/client/v3/login";
 const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
@@ -174,5 +174,26 @@ async fn sightings_of_cached_sessions_are_told(env: Shared) -> Result<()> {
     }
     let devices = alice.get("/_matrix/client/v3/devices").await?;
     assert!(devices["devices"][0]["last_seen_ip"].is_string(), "{devices}");
+    Ok(())
+}
+
+/// Not even by a request that was waiting when that happened.
+async fn a_locked_user_hears_nothing_more(env: Shared) -> Result<()> {
+    let (alice, bob) = env.pair().await?;
+    let (room, admin) = (env.room(&alice, &[&bob]).await?, env.admin().await?);
+    let alice = alice.pinned(0);
+    let since = escape(&sync_token(&alice).await?);
+    let waiting = {
+        let alice = alice.clone();
+        let path = format!("/_matrix/client/v3/sync?timeout=30000&since={since}");
+        tokio::spawn(async move { alice.request(Method::GET, &path, None).await })
+    };
+    // so long that it waits; if it does not, it is refused at once
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let path = format!("/_matrix/client/v1/admin/lock/{}", escape(&alice.user_id));
+    admin.put(&path, &json!({ "locked": true })).await?;
+    while alice.request(Method::GET, WHOAMI, None).await?.status == 200 {}
+    bob.send(&room, "not for everybody").await?;
+    expect_error(&waiting.await??, 401, "M_USER_LOCKED");
     Ok(())
 }
