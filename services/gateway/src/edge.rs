@@ -16,7 +16,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use axum::{body::Body, extract::ConnectInfo, response::IntoResponse as _};
@@ -33,7 +32,6 @@ use matrixon_runtime::{
     shutdown::Shutdown,
     telemetry,
 };
-use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use self::{
@@ -216,7 +214,7 @@ impl Edge {
         // Boxed, so that all it needs is given back before a long poll waits.
         let outgoing = Box::pin(self.prepare(exchange, head, body, entry)).await?;
         let response = outgoing.send(&self.parts, entry).await?;
-        if let Some(parked) = parked.filter(Parked::is_long) {
+        if let Some(parked) = parked {
             Box::pin(parked.check(&self.parts, info.access)).await?;
         }
         if let Some(user) = entry.requester().filter(|_| may_revoke && response.status().is_success()) {
@@ -298,18 +296,12 @@ impl Edge {
 struct Parked {
     token: Box<str>,
     remote: IpAddr,
-    since: Instant,
 }
 
 impl Parked {
     fn new(head: &request::Parts, remote: IpAddr) -> Option<Self> {
         let token = headers::access_token(head).ok().flatten()?.into();
-        Some(Self { token, remote, since: Instant::now() })
-    }
-
-    /// Who got an answer sooner was known a moment ago.
-    fn is_long(&self) -> bool {
-        self.since.elapsed() >= Duration::from_millis(100)
+        Some(Self { token, remote })
     }
 
     /// May the answer still be given? That the auth service is away is no reason to keep it back.

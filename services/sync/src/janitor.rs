@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     metrics::METRICS,
-    store::{account_data, filters, to_device},
+    store::{erased, to_device},
 };
 
 /// Inboxes that wait for their check.
@@ -66,8 +66,7 @@ impl Janitor {
     async fn prune(&self) -> Result<(), StoreError> {
         let cutoff_ms = self.clock.now_ms() - TRANSACTIONS_KEPT_MS;
         while to_device::prune_transactions(&self.db, cutoff_ms, PRUNE_ROWS).await? == PRUNE_ROWS as u64 {}
-        while account_data::delete_of_erased(&self.db, ERASED_USERS).await? > 0 {}
-        while filters::delete_of_erased(&self.db, ERASED_USERS).await? > 0 {}
+        while erased::delete_data(&self.db, ERASED_USERS).await? > 0 {}
         Ok(())
     }
 }

@@ -147,7 +147,9 @@ fn room(
     let newest = &timeline[timeline.len().saturating_sub(limit)..];
     let mut messages =
         json!({ "end": end, "chunk": newest.iter().map(|event| in_room(event, room_id)).collect::<Vec<_>>() });
-    if let Some(start) = room["timeline"].get("prev_batch") {
+    // none are wanted: going back begins at the end
+    let start = if newest.len() < timeline.len() { Some(end) } else { room["timeline"].get("prev_batch") };
+    if let Some(start) = start {
         messages["start"] = start.clone();
     }
     let state = list(&room.get("state_after").unwrap_or(&room["state"])["events"]);

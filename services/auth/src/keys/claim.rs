@@ -10,14 +10,14 @@ use ruma::{OneTimeKeyAlgorithm, OwnedDeviceId, OwnedUserId, ServerName, UserId};
 use serde_json::{Value, json};
 
 use super::{
-    claim_writer::{Claim, Given, Nothing},
+    claim_writer::{Given, Nothing},
     json::ObjectWriter,
 };
 use crate::{
     error::AuthError,
     outbox::{self, Outbox},
     state::Auth,
-    store::one_time_keys,
+    store::one_time_keys::{self, Claim},
 };
 
 /// Keys that one request may ask for.

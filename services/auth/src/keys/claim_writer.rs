@@ -13,15 +13,10 @@ use prost::Message as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::store::{key_counts, one_time_keys};
-
-/// What one request wants: a key of an algorithm of each of these devices (JSON: `[number, …]`).
-pub(crate) struct Claim {
-    pub devices: String,
-    pub algorithm: String,
-    /// Its idempotency key.
-    pub request: String,
-}
+use crate::store::{
+    key_counts,
+    one_time_keys::{self, Claim},
+};
 
 /// The key that one device gave.
 pub(crate) struct Given {
@@ -54,7 +49,7 @@ impl StreamWriter for ClaimWriter {
         one_time_keys::take_turn(tx).await?;
         let (mut taken, mut devices) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
-            let given = one_time_keys::claim(tx, &item.devices, &item.algorithm, &item.request, now_ms).await?;
+            let given = one_time_keys::claim(tx, item, now_ms).await?;
             let keys = given.as_deref().map(read_given).transpose()?.unwrap_or_default();
             devices.extend(keys.iter().map(|key| key.device));
             taken.push(keys);
@@ -95,7 +90,7 @@ fn read_given(json: &str) -> Result<Vec<Given>, StoreError> {
     #[derive(Deserialize)]
     struct Row<'a>(i64, String, #[serde(borrow)] &'a RawValue);
 
-    let rows: Vec<Row<'_>> = serde_json::from_str(json)
-        .map_err(|error| StoreError::Inconsistent { table: "key_claims", problem: error.to_string() })?;
+    let rows: Vec<Row<'_>> =
+        serde_json::from_str(json).map_err(|error| StoreError::inconsistent("key_claims", error))?;
     Ok(rows.into_iter().map(|Row(device, key_id, key)| Given { device, key_id, json: key.get().to_owned() }).collect())
 }

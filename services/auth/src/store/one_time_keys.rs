@@ -34,28 +34,24 @@ pub(crate) async fn take_turn(tx: &mut Tx) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Gives out the oldest key of the algorithm of each of `devices` (JSON: `[number, …]`) that has one; with the same `request`,
-/// what that was given before. JSON: `[[device, "key id", key], …]`; none, if there is not a single key. After [`take_turn`].
-pub(crate) async fn claim(
-    tx: &mut Tx,
-    devices: &str,
-    algorithm: &str,
-    request: &str,
-    now_ms: i64,
-) -> Result<Option<String>, StoreError> {
+/// What one request wants: a key of an algorithm of each of these devices (JSON: `[number, …]`).
+pub(crate) struct Claim {
+    pub devices: String,
+    pub algorithm: String,
+    /// Its idempotency key.
+    pub request: String,
+}
+
+/// Gives out the oldest key of each device that has one; with the same `request`, what that was given before.
+/// JSON: `[[device, "key id", key], …]`; none, if there is not a single key. After [`take_turn`].
+pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Option<String>, StoreError> {
     match tx {
-        Tx::Pg(_) => claim_postgres(tx, devices, algorithm, request, now_ms).await,
-        Tx::Sqlite(_) => claim_sqlite(tx, devices, algorithm, request, now_ms).await,
+        Tx::Pg(_) => claim_postgres(tx, claim, now_ms).await,
+        Tx::Sqlite(_) => claim_sqlite(tx, claim, now_ms).await,
     }
 }
 
-async fn claim_postgres(
-    tx: &mut Tx,
-    devices: &str,
-    algorithm: &str,
-    request: &str,
-    now_ms: i64,
-) -> Result<Option<String>, StoreError> {
+async fn claim_postgres(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Option<String>, StoreError> {
     let given = sql!(
         tx.ex(),
         fetch_optional as (String,),
@@ -76,27 +72,21 @@ async fn claim_postgres(
              insert into key_claims (request, algorithm, given, created_ts) select $3, $2, given, $4 from packed
          )
          select given from packed union all select given from before",
-        devices,
-        algorithm,
-        request,
+        claim.devices.as_str(),
+        claim.algorithm.as_str(),
+        claim.request.as_str(),
         now_ms
     )?;
     Ok(given.map(|(given,)| given))
 }
 
-async fn claim_sqlite(
-    tx: &mut Tx,
-    devices: &str,
-    algorithm: &str,
-    request: &str,
-    now_ms: i64,
-) -> Result<Option<String>, StoreError> {
+async fn claim_sqlite(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Option<String>, StoreError> {
     let before = sql!(
         tx.ex(),
         fetch_optional as (String,),
         "select given from key_claims where request = $1 and algorithm = $2",
-        request,
-        algorithm
+        claim.request.as_str(),
+        claim.algorithm.as_str()
     )?;
     if let Some((given,)) = before {
         return Ok(Some(given));
@@ -108,16 +98,16 @@ async fn claim_sqlite(
                 '[' || group_concat('[' || k.device || ',' || json_quote(k.key_id) || ',' || k.json || ']') || ']'
          from json_each($1) w cross join one_time_keys k on k.id = (
              select min(o.id) from one_time_keys o where o.device = w.value and o.algorithm = $2)",
-        devices,
-        algorithm
+        claim.devices.as_str(),
+        claim.algorithm.as_str()
     )?;
     let (Some(ids), Some(given)) = chosen else { return Ok(None) };
     exec!(tx.ex(), "delete from one_time_keys where id in (select value from json_each($1))", ids)?;
     exec!(
         tx.ex(),
         "insert into key_claims (request, algorithm, given, created_ts) values ($1, $2, $3, $4)",
-        request,
-        algorithm,
+        claim.request.as_str(),
+        claim.algorithm.as_str(),
         given.as_str(),
         now_ms
     )?;
@@ -193,7 +183,13 @@ pub(crate) async fn insert_one_time_keys(tx: &mut Tx, device: i64, keys: &str) -
 /// `<algorithm>:<key id>` of what a device has uploaded lately.
 pub(crate) async fn load_uploaded(tx: &mut Tx, device: i64) -> Result<HashSet<String>, StoreError> {
     let rows = sql!(tx.ex(), fetch_all as (String,), "select key_ids from key_uploads where device = $1", device)?;
-    Ok(rows.iter().flat_map(|(ids,)| serde_json::from_str::<Vec<String>>(ids).unwrap_or_default()).collect())
+    let mut uploaded = HashSet::new();
+    for (ids,) in rows {
+        let ids: Vec<String> =
+            serde_json::from_str(&ids).map_err(|error| StoreError::inconsistent("key_uploads", error))?;
+        uploaded.extend(ids);
+    }
+    Ok(uploaded)
 }
 
 /// Remembers ids (`<algorithm>:<key id>`) of keys that a device has uploaded.

@@ -1,7 +1,8 @@
 //! The identity assertion: what the gateway found out about a request, with a MAC by the cluster secret.
 //!
-//! On the wire: `base64url(claims, protobuf) . base64url(HMAC-SHA256(claims))`. It lives for 30 s, or 5 s
-//! beyond the request's own deadline if that is later, and a service accepts the previous secret too, so that secrets rotate without a failed request.
+//! On the wire: `base64url(claims, protobuf) . base64url(HMAC-SHA256(claims))`. It lives for 30 s, or 5 s beyond
+//! the request's own deadline if that is later, and a service accepts the previous secret too, so that secrets rotate
+//! without a failed request.
 
 #[cfg(test)]
 mod tests;

@@ -126,6 +126,11 @@ async fn initial_sync_of_a_room(env: Shared) -> Result<()> {
     assert!(bodies(list(&shown, "/messages/chunk")).contains(&"one"), "{shown}");
     assert_eq!(shown["account_data"], json!([{ "type": "org.example.a", "content": { "n": 2 } }]));
     assert!(shown["presence"].is_array() && shown["receipts"].is_array(), "{shown}");
+    // without messages, going back begins at the end
+    let none = bob.get(&format!("{path}?limit=0")).await?["messages"].take();
+    assert!(list(&none, "/chunk").is_empty() && none["start"] == none["end"], "{none}");
+    let page = bob.messages(&room, 'b', none["start"].as_str(), 1).await?;
+    assert_eq!(bodies(list(&page, "/chunk")), ["one"], "{page}");
     bob.leave(&room).await?;
     alice.send(&room, "two").await?;
     let shown = bob.get(&path).await?;

@@ -188,8 +188,6 @@ async fn a_locked_user_hears_nothing_more(env: Shared) -> Result<()> {
         let path = format!("/_matrix/client/v3/sync?timeout=30000&since={since}");
         tokio::spawn(async move { alice.request(Method::GET, &path, None).await })
     };
-    // so long that it waits; if it does not, it is refused at once
-    tokio::time::sleep(Duration::from_millis(300)).await;
     let path = format!("/_matrix/client/v1/admin/lock/{}", escape(&alice.user_id));
     admin.put(&path, &json!({ "locked": true })).await?;
     while alice.request(Method::GET, WHOAMI, None).await?.status == 200 {}

@@ -74,11 +74,13 @@ fn memberships() -> Routes<Room> {
 }
 
 fn reading() -> Routes<Room> {
-    let one_event =
-        |routes: Routes<Room>, path| routes.raw(Method::GET, path, room::get_one_event::handler, RouteOptions::any());
-    room::get_one_event::PATHS
-        .into_iter()
-        .fold(Routes::new(Role::Room), one_event)
+    Routes::new(Role::Room)
+        .raw(
+            Method::GET,
+            "/_matrix/client/v3/events/{event_id}",
+            room::get_one_event::handler,
+            RouteOptions::any().alias("/_matrix/client/r0/events/{event_id}"),
+        )
         .ruma(membership::joined_rooms::handler, RouteOptions::user())
         .ruma(membership::get_mutual_rooms::handler, RouteOptions::user())
         .ruma(membership::get_mutual_rooms::unstable_handler, RouteOptions::user())

@@ -49,20 +49,25 @@ pub(crate) fn routes() -> Routes<Sync> {
         .ruma(push::get_pushrules_all::handler, read())
         .ruma(push::get_pushrules_global_scope::handler, read())
         .ruma(keys::get_key_changes::handler, read())
-        .ruma(to_device::send_event_to_device::handler, content().body_limit(MAX_TO_DEVICE_BYTES).guests());
-    let old = |routes: Routes<Sync>, (events, initial, of_room)| {
-        let stream = RouteOptions::user().long_poll().limit(LimitClass::None).guests();
-        routes
-            .raw(Method::GET, events, old_sync::get_events::handler, stream)
-            .raw(Method::GET, initial, old_sync::initial_sync::handler, read())
-            .raw(Method::GET, of_room, old_sync::room_initial_sync::handler, read().guests())
-    };
-    let old_paths = old_sync::get_events::PATHS
-        .into_iter()
-        .zip(old_sync::initial_sync::PATHS)
-        .zip(old_sync::room_initial_sync::PATHS)
-        .map(|((events, initial), of_room)| (events, initial, of_room));
-    let routes = old_paths.fold(routes, old);
+        .ruma(to_device::send_event_to_device::handler, content().body_limit(MAX_TO_DEVICE_BYTES).guests())
+        .raw(
+            Method::GET,
+            "/_matrix/client/v3/events",
+            old_sync::get_events::handler,
+            RouteOptions::user().long_poll().limit(LimitClass::None).guests().alias("/_matrix/client/r0/events"),
+        )
+        .raw(
+            Method::GET,
+            "/_matrix/client/v3/initialSync",
+            old_sync::initial_sync::handler,
+            read().alias("/_matrix/client/r0/initialSync"),
+        )
+        .raw(
+            Method::GET,
+            "/_matrix/client/v3/rooms/{room_id}/initialSync",
+            old_sync::room_initial_sync::handler,
+            read().guests().alias("/_matrix/client/r0/rooms/{room_id}/initialSync"),
+        );
     typing::create_typing_event::PATHS.into_iter().fold(routes, typing)
 }
 

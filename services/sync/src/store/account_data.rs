@@ -173,17 +173,6 @@ fn retag(content: &str, tag: &str, info: Option<&Value>) -> Result<Bytes, StoreE
     Ok(content.into())
 }
 
-/// Deletes what at most `limit` erased users have here, and tells how many rows that were.
-pub(crate) async fn delete_of_erased(db: &Db, limit: i64) -> Result<u64, StoreError> {
-    exec!(
-        db.write(),
-        "delete from account_data where user_id in (
-             select u.user_id from users u
-             where u.erased and exists (select 1 from account_data a where a.user_id = u.user_id) limit $1)",
-        limit
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

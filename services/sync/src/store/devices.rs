@@ -24,10 +24,15 @@ pub(crate) async fn list_key_changes(db: &Db, after: i64, upto: i64) -> Result<V
         after,
         upto
     )?;
-    let changes = rows.into_iter().flat_map(|(position, device, devices)| {
-        // written by the server itself as a list of numbers
-        let devices = devices.and_then(|list| serde_json::from_str(&list).ok()).unwrap_or_else(|| vec![device]);
-        devices.into_iter().map(move |device| KeyCountChange { position, device })
-    });
-    Ok(changes.collect())
+    let mut changes = Vec::with_capacity(rows.len());
+    for (position, device, devices) in rows {
+        let devices: Vec<i64> = match devices {
+            None => vec![device],
+            Some(list) => {
+                serde_json::from_str(&list).map_err(|error| StoreError::inconsistent("key_count_changes", error))?
+            }
+        };
+        changes.extend(devices.into_iter().map(|device| KeyCountChange { position, device }));
+    }
+    Ok(changes)
 }

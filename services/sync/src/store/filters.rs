@@ -51,14 +51,3 @@ pub(crate) async fn insert(db: &Db, user_id: &str, sha256: &[u8], filter: &str) 
         }
     }
 }
-
-/// Deletes what at most `limit` erased users have here, and tells how many rows that were.
-pub(crate) async fn delete_of_erased(db: &Db, limit: i64) -> Result<u64, StoreError> {
-    exec!(
-        db.write(),
-        "delete from filters where user_id in (
-             select u.user_id from users u
-             where u.erased and exists (select 1 from filters a where a.user_id = u.user_id) limit $1)",
-        limit
-    )
-}

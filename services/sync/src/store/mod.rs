@@ -4,6 +4,7 @@ pub(crate) mod account_data;
 pub(crate) mod device_lists;
 pub(crate) mod devices;
 pub(crate) mod directory;
+pub(crate) mod erased;
 pub(crate) mod events;
 pub(crate) mod filters;
 pub(crate) mod memberships;

@@ -16,8 +16,6 @@ use crate::{
     service::Room,
 };
 
-pub(crate) const PATHS: [&str; 2] = ["/_matrix/client/v3/events/{event_id}", "/_matrix/client/r0/events/{event_id}"];
-
 #[tracing::instrument(name = "room.http.room.get_one_event", skip_all)]
 pub(crate) async fn handler(State(room): State<Room>, request: Raw<UserAuth>) -> Result<RawJson, RoomError> {
     let event_id = request.path_args.first().and_then(|id| <&EventId>::try_from(id.as_str()).ok());

@@ -14,8 +14,6 @@ use crate::{
     state::Sync,
 };
 
-pub(crate) const PATHS: [&str; 2] = ["/_matrix/client/v3/events", "/_matrix/client/r0/events"];
-
 #[derive(Deserialize)]
 struct Query {
     from: Option<String>,

@@ -8,9 +8,6 @@ use serde::Deserialize;
 use super::{DEFAULT_LIMIT, query};
 use crate::{error::SyncError, old_sync, state::Sync};
 
-pub(crate) const PATHS: [&str; 2] =
-    ["/_matrix/client/v3/rooms/{room_id}/initialSync", "/_matrix/client/r0/rooms/{room_id}/initialSync"];
-
 #[derive(Deserialize)]
 struct Query {
     limit: Option<usize>,
