@@ -76,7 +76,7 @@ pub(crate) fn start(topology: Topology) -> Result<Lab> {
         })
         .collect::<toml::Table>()
     };
-    let certificate = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../gateway/testdata/first.crt");
+    let certificate = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../gateway/testdata/first.crt");
     let options = Env::options()
         .with("server.client_base_url", "https://matrix.example.org/")
         .with("auth.open_registration", true)

@@ -119,7 +119,8 @@ async fn http2_with_prior_knowledge_works() {
 }
 
 fn listen_config(name: &str) -> ListenConfig {
-    let file = |extension| format!("{}/testdata/{name}.{extension}", env!("CARGO_MANIFEST_DIR")).into();
+    let file =
+        |extension| format!("{}/testdata/{name}.{extension}", std::env::var("CARGO_MANIFEST_DIR").unwrap()).into();
     ListenConfig { tls_certificate: Some(file("crt")), tls_key: Some(file("key")), ..ListenConfig::default() }
 }
 
