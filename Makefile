@@ -24,7 +24,7 @@ CMD ?= status
 # make soak: for how many seconds
 SOAK ?= 3600
 
-.PHONY: help run build test lint fmt bench dashboards discovery versions soak cluster cluster-ctl cluster-down chart image k8s-up k8s-down k8s-test
+.PHONY: help run build test lint fmt bench dashboards discovery traces versions soak cluster cluster-ctl cluster-down chart image k8s-up k8s-down k8s-test
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -62,6 +62,9 @@ dashboards: build ## Every panel of every dashboard against a real Prometheus an
 
 discovery: build ## Discovery against a real API server (etcd, kube-apiserver, kubectl in K8S_BIN)
 	@MATRIXON_BIN="$(MATRIXON_BIN)" MATRIXON_CLUSTER_BIN="$(CLUSTER_BIN)" .ci/k8s-discovery
+
+traces: build ## The trace of one send as a real OpenTelemetry collector gets it (needs Go, which builds the collector)
+	@MATRIXON_BIN="$(MATRIXON_BIN)" MATRIXON_CLUSTER_BIN="$(CLUSTER_BIN)" .ci/otlp-collector/run
 
 versions: ## An upgrade from the release at PREVIOUS (a binary) and back, under load: nothing fails
 	@MATRIXON_PREVIOUS_BIN="$(PREVIOUS)" $(CARGO) test --release --package matrixon --test faults -- versions

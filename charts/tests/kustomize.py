@@ -25,14 +25,14 @@ def plain(one):
 
 
 def chart_objects():
-    return [plain(one) for one in render(K8S / "values.yaml", release="matrixon")[1]]
+    return [plain(one) for one in render(K8S / "values.yaml", release="matrixon", namespace=NAMESPACE)[1]]
 
 
 def store_objects():
     """The chart's own stores; their Secrets come from k8s/make-secrets."""
     sets = [f"{store}.enabled=true" for store in STORES]
     empty = ["database.existingSecret=", "cache.url=", "cache.existingSecret=", "bus.url=", "bus.user=", "bus.existingSecret="]
-    _, objects = render(K8S / "values.yaml", sets=sets + empty, release="matrixon")
+    _, objects = render(K8S / "values.yaml", sets=sets + empty, release="matrixon", namespace=NAMESPACE)
     stores = [one for one in objects if one["metadata"]["labels"]["app.kubernetes.io/component"] in STORES]
     for one in stores:
         if one["kind"] == "StatefulSet":

@@ -11,9 +11,9 @@ class Fault(Exception):
     """Something about the chart is wrong."""
 
 
-def template(*values, sets=(), release="mx", api=()):
+def template(*values, sets=(), release="mx", namespace="chat", api=()):
     """(exit code, standard output, standard error)"""
-    command = ["helm", "template", release, CHART, "--namespace", "chat", "--kube-version", "1.34.0"]
+    command = ["helm", "template", release, CHART, "--namespace", namespace, "--kube-version", "1.34.0"]
     for path in values:
         command += ["-f", path]
     for one in sets:
@@ -24,9 +24,9 @@ def template(*values, sets=(), release="mx", api=()):
     return done.returncode, done.stdout, done.stderr
 
 
-def render(*values, sets=(), release="mx"):
+def render(*values, sets=(), release="mx", namespace="chat"):
     """(text, objects)"""
-    code, text, error = template(*values, sets=sets, release=release)
+    code, text, error = template(*values, sets=sets, release=release, namespace=namespace)
     if code:
         raise Fault(f"{[str(path) for path in values]} {list(sets)} do not render: {error}")
     return text, [one for one in yaml.safe_load_all(text) if one]

@@ -5,16 +5,17 @@ import tomllib
 
 from render import Fault, ci, name_of, pods, render
 
-# whom a role calls (the gateway its like: `matrixon admin`), and whether it has business outside: docs/architecture.md
+# whom a role calls (the gateway its like: `matrixon admin`), which have tables, and whether it has business outside; graph.py asks the code
 CALLS = {
     "gateway": {"auth", "room", "sync", "media", "federation", "gateway"},
-    "sync": {"auth", "room"},
-    "media": {"auth", "room"},
-    "federation": {"auth", "room"},
-    "room": {"auth", "federation"},
+    "sync": set(),
+    "media": set(),
+    "federation": set(),
+    "room": {"auth"},
     "auth": set(),
 }
-OUTSIDE = {"federation", "media", "auth", "sync"}
+TABLES = {"auth", "room", "sync"}
+OUTSIDE = {"auth"}
 # Secrets and accounts that the value sets say exist already
 GIVEN = {"pg-app", "redis", "nats", "signing", "cluster", "registry", "chat", "ca", "mx-matrixon-tls", "default"}
 
@@ -51,9 +52,12 @@ def pods_are_restricted(values, objects):
 def tokens_only_where_needed(values, objects):
     watches = any(one["kind"] == "RoleBinding" for one in objects)
     for one, pod in pods(objects):
-        expected = one["kind"] == "Deployment" and watches
+        expected = one["kind"] == "Deployment" and watches and bool(CALLS[component(one)])
         need(pod["spec"]["automountServiceAccountToken"] is expected, values, one, "token mounted, or not, against the need")
+    callers = {pod["spec"]["serviceAccountName"] for one, pod in pods(objects) if one["kind"] == "Deployment" and CALLS[component(one)]}
     for one in objects:
+        if one["kind"] == "RoleBinding":
+            need({subject["name"] for subject in one["subjects"]} == callers, values, one, "gives rights to who calls nobody")
         if one["kind"] == "Role":
             expected = [{"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}]
             need(one["rules"] == expected, values, one, "more rights than to watch EndpointSlices")
@@ -86,8 +90,8 @@ def deployments_roll_and_probe(values, objects):
         need(pod["spec"]["terminationGracePeriodSeconds"] >= least, values, one, "is killed before its drain is over")
 
 
-def configuration(objects):
-    text = next(one for one in objects if one["kind"] == "ConfigMap" and "matrixon.toml" in one["data"])["data"]["matrixon.toml"]
+def configuration(objects, key="matrixon.toml"):
+    text = next(one for one in objects if one["kind"] == "ConfigMap" and "matrixon.toml" in one["data"])["data"][key]
     return tomllib.loads(text)
 
 
@@ -130,7 +134,7 @@ def check_keys(values, one, objects, source):
         if secret["kind"] == "Secret" and secret["metadata"]["name"] == name:
             keys = set(secret.get("data", {})) | set(secret.get("stringData", {}))
             missing = {item["key"] for item in source["items"]} - keys
-            need(not missing, values, one, f"wants {missing} of the Secret {name}, which has {keys}")
+            need(not missing or source.get("optional"), values, one, f"wants {missing} of the Secret {name}, which has {keys}")
 
 
 def configuration_finds_everything(values, objects):
@@ -162,6 +166,13 @@ def network_follows_the_call_graph(values, objects):
         blocks = [peer["ipBlock"] for rule in one["spec"]["egress"] if "ports" not in rule for peer in rule["to"] if "ipBlock" in peer]
         need(bool(blocks) == (role in OUTSIDE), values, one, "reaches outside, or not, against its business")
         need(all("10.0.0.0/8" in block["except"] or "fc00::/7" in block["except"] for block in blocks), values, one, "reaches private networks")
+        asks = any(rule.get("ports") == [{"port": 443}, {"port": 6443}] for rule in one["spec"]["egress"])
+        need(asks == bool(called), values, one, "reaches the Kubernetes API, or not, against the need")
+    # a gateway has no tables: its database is for `matrixon admin check`
+    for one in policies.values():
+        if component(one) == "postgresql":
+            callers = peers(one["spec"]["ingress"], "from", 5432) - {"migrate", "backup", "test"}
+            need(callers == TABLES | {"gateway"}, values, one, "lets others in than those with tables")
     components = {component(one) for one, _ in pods(objects)}
     lonely = components - {component(one) for one in policies.values()}
     if lonely:
@@ -205,6 +216,77 @@ def secrets_stay_secret():
             raise Fault(f"{word} is nowhere")
 
 
+def roles_know_whom_they_call(values, objects):
+    """Whom a role can find is whom it calls: it asks everybody it knows of whether they are there."""
+    for one, pod in pods(objects):
+        if one["kind"] == "Deployment":
+            (container,) = pod["spec"]["containers"]
+            (key,) = (mount["subPath"] for mount in container["volumeMounts"] if mount["name"] == "config")
+            found = configuration(objects, key)["discovery"]
+            for variable in container["env"]:
+                if variable["name"] == "MATRIXON__DISCOVERY__DNS__GATEWAY":
+                    found["dns"]["gateway"] = variable["value"]
+            called = CALLS[component(one)]
+            need(set(found["dns"]) == called, values, one, f"looks for {set(found['dns'])} in DNS, and calls {called}")
+            watched = set(found.get("kubernetes", {})) - {"port", "namespace"}
+            need(watched in (set(), called - {"gateway"}), values, one, f"watches {watched}, and calls {called}")
+
+
+def files_of(pod, maps):
+    """Path under /etc/matrixon/secrets → its sources as (kind, name, key, optional), of which the last counts; no key: all of a ConfigMap."""
+    found = {}
+    for volume in pod["spec"]["volumes"]:
+        for source in volume.get("projected", {}).get("sources", []):
+            for kind, inner in source.items():
+                for item in inner.get("items") or [{"path": path, "key": None} for path in maps[inner["name"]]]:
+                    found.setdefault(item["path"], []).append((kind, inner["name"], item["key"], inner.get("optional", False)))
+    return found
+
+
+def the_previous_secret_comes_with_the_current_one(values, objects):
+    """Every process that reads the cluster's secret reads the other one of the same Secret, or an empty file where it has none."""
+    maps = {one["metadata"]["name"]: one["data"] for one in objects if one["kind"] == "ConfigMap"}
+    readers = 0
+    for one, pod in pods(objects):
+        env = {variable["name"]: variable for variable in pod["spec"]["containers"][0].get("env", [])}
+        secret, previous = (env.get(f"MATRIXON__CLUSTER__{name}_FILE", {}).get("value") for name in ("SECRET", "PREVIOUS_SECRET"))
+        need((secret is None) == (previous is None), values, one, "has one of two secrets of the cluster")
+        if secret is None:
+            continue
+        readers += 1
+        need(not any(name.startswith("MATRIXON__CLUSTER__") and not name.endswith("_FILE") for name in env), values, one, "has a secret in its environment")
+        files = files_of(pod, maps)
+        ((kind, name, _, optional),) = files[secret.rsplit("/", 1)[1]]
+        need(kind == "secret" and not optional, values, one, "would start without the secret of the cluster")
+        sources = files[previous.rsplit("/", 1)[1]]
+        need(len(sources) == 2, values, one, f"has {len(sources)} sources of the previous secret: an empty file and the Secret's key are two")
+        (fallback, empty, key, _), (other_kind, other_name, other_key, other_optional) = sources
+        need((other_kind, other_name, other_optional) == ("secret", name, True), values, one, "takes the previous secret from elsewhere, or insists on it")
+        expected = {"cluster": "previous"}.get(name, "cluster.previous_secret")
+        need(other_key == expected, values, one, f"takes the previous secret from the key {other_key}")
+        need(fallback == "configMap" and key is None, values, one, "has no file without a previous secret, or two sources name its path")
+        need(set(maps[empty].values()) == {""}, values, one, "has a previous secret of nobody's")
+    if readers < len(CALLS):
+        raise Fault(f"{values}: only {readers} pods read the secret of the cluster")
+
+
+def the_cluster_secret_rotates():
+    """The three steps as values: what the Secret holds after each, and that each rolls every role."""
+    old, new = "o" * 32, "n" * 32
+    steps = [(old, ""), (old, new), (new, old), (new, "")]
+    seen = []
+    for value, previous in steps:
+        sets = [f"secrets.clusterSecret.value={value}", f"secrets.clusterSecret.previousValue={previous}"]
+        _, objects = render(ci("development"), sets=sets)
+        data = next(one["data"] for one in objects if name_of(one) == "Secret mx-matrixon-cluster")
+        data = {key: base64.b64decode(text).decode() for key, text in data.items()}
+        if data != {"cluster.secret": value} | ({"cluster.previous_secret": previous} if previous else {}):
+            raise Fault(f"{sets}: the Secret holds {data}")
+        seen.append([pod["metadata"]["annotations"]["checksum/secrets"] for one, pod in pods(objects) if one["kind"] == "Deployment"])
+    if any(len(set(checksums)) != len(steps) for checksums in zip(*seen, strict=True)) or len(seen[0]) != len(CALLS):
+        raise Fault("a step of the rotation does not roll every role")
+
+
 def upgrades_leave_the_stores_alone():
     """Another version of Matrixon changes nothing of the pods of PostgreSQL, Redis and NATS."""
     templates = []
@@ -221,6 +303,8 @@ ALL = [
     deployments_roll_and_probe,
     references_lead_somewhere,
     configuration_finds_everything,
+    roles_know_whom_they_call,
+    the_previous_secret_comes_with_the_current_one,
     network_follows_the_call_graph,
     labels_are_standard,
     the_signing_key_stays,

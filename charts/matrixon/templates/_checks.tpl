@@ -93,9 +93,15 @@
 {{- fail (printf "secrets.%s.generate is false and neither secrets.%s.existingSecret nor secrets.%s.value is set" $name $name $name) -}}
 {{- end -}}
 {{- end -}}
-{{- with .Values.secrets.clusterSecret.value -}}
+{{- $cluster := .Values.secrets.clusterSecret -}}
+{{- range $key := list "value" "previousValue" -}}
+{{- with get $cluster $key -}}
 {{- if lt (len .) 32 -}}
-{{- fail "secrets.clusterSecret.value is too short: it needs at least 32 characters, for example from `openssl rand -hex 32`" -}}
+{{- fail (printf "secrets.clusterSecret.%s is too short: it needs at least 32 characters, for example from `openssl rand -hex 32`" $key) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $cluster.previousValue $cluster.existingSecret -}}
+{{- fail (printf "both secrets.clusterSecret.previousValue and secrets.clusterSecret.existingSecret are set: put it into that Secret, under the key %s" $cluster.previousKey) -}}
 {{- end -}}
 {{- end -}}

@@ -28,7 +28,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What all roles have in common, under what `config` says. */}}
+{{/* JSON of what all roles have in common, under what `config` says. */}}
 {{- define "matrixon.config" -}}
 {{- $values := .Values -}}
 {{- $full := include "matrixon.fullname" . -}}
@@ -55,7 +55,32 @@
   "shutdown" (dict "drain_delay_seconds" $values.shutdown.drainDelaySeconds "finish_seconds" $values.shutdown.finishSeconds)
   "gateway" (dict "trusted_proxies" $values.trustedProxies)
 -}}
-{{- include "matrixon.tomlTable" (list "" (include "matrixon.overlay" (list $config $values.config) | fromJson)) | trim -}}
+{{- include "matrixon.overlay" (list $config $values.config) -}}
+{{- end -}}
+
+{{/* The key of a role's file in the ConfigMap: the file is the gateway's, also of Jobs, or names only those that the role calls. */}}
+{{- define "matrixon.configKey" -}}
+{{- if eq . "gateway" -}}
+matrixon.toml
+{{- else -}}
+calls-{{ include "matrixon.calls" . | default "nobody" | replace " " "-" }}.toml
+{{- end -}}
+{{- end -}}
+
+{{/*
+(list $ "role"): what all roles have in common, and of `discovery` whom the role calls. A process asks every replica that it knows of
+twice a second whether it is there: what nobody needs, and the network policies refuse.
+*/}}
+{{- define "matrixon.configOf" -}}
+{{- $root := index . 0 -}}{{- $role := index . 1 -}}
+{{- $config := include "matrixon.config" $root | fromJson -}}
+{{- $called := splitList " " (include "matrixon.calls" $role) -}}
+{{- range $table := list $config.discovery $config.discovery.dns $config.discovery.kubernetes -}}
+{{- range $other := splitList " " (include "matrixon.roles" $root) -}}
+{{- if and $table (not (has $other $called)) -}}{{- $_ := unset $table $other -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- include "matrixon.tomlTable" (list "" $config) | trim -}}
 {{- end -}}
 
 {{/* Where the replicas of each role are. */}}

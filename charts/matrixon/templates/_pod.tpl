@@ -26,12 +26,13 @@ securityContext:
 {{- end }}
 {{- end -}}
 
+{{/* (list $ "role") */}}
 {{- define "matrixon.mounts" -}}
-- {name: config, mountPath: /etc/matrixon/matrixon.toml, subPath: matrixon.toml, readOnly: true}
+- {name: config, mountPath: /etc/matrixon/matrixon.toml, subPath: {{ include "matrixon.configKey" (index . 1) }}, readOnly: true}
 - {name: secrets, mountPath: /etc/matrixon/secrets, readOnly: true}
 - {name: data, mountPath: /var/lib/matrixon}
 - {name: tmp, mountPath: /tmp}
-{{- with .Values.extraVolumeMounts }}
+{{- with (index . 0).Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}

@@ -29,19 +29,29 @@
 {{- if gt (include "matrixon.fewest" . | int) 0 -}}true{{- end -}}
 {{- end -}}
 
-{{/* Whom a role calls; the gateway its like, for `matrixon admin`. */}}
+{{/*
+Whom a role calls, by the code, against which charts/tests/graph.py holds this:
+gateway  forwards to auth, room and sync, and asks auth whose a token is. Media and federation serve nothing yet; it looks whether they
+         are there. `matrixon admin` in its pods asks all replicas of all roles, gateways too.
+room     asks auth for profiles, and tells it who has left all rooms.
+The others find in the database what they need of each other.
+*/}}
 {{- define "matrixon.calls" -}}
-{{- get (dict
-  "gateway" "auth room sync media federation gateway"
-  "sync" "auth room"
-  "media" "auth room"
-  "federation" "auth room"
-  "room" "auth federation"
-  "auth" ""
-) . -}}
+{{- get (dict "gateway" "auth room sync media federation gateway" "room" "auth") . -}}
 {{- end -}}
 
-{{/* Whether a role has business outside the cluster. */}}
+{{/* Whether a role has business outside the cluster: mail, identity servers and captchas of auth. */}}
 {{- define "matrixon.goesOut" -}}
-{{- if has . (list "federation" "media" "auth" "sync") -}}true{{- end -}}
+{{- if has . (list "auth") -}}true{{- end -}}
+{{- end -}}
+
+{{/* The stores that a component connects to. The gateway has no tables: its database is for `matrixon admin check` in its pods. */}}
+{{- define "matrixon.stores" -}}
+{{- if has . (list "migrate" "backup" "test") -}}
+postgresql
+{{- else if has . (list "media" "federation") -}}
+redis nats
+{{- else -}}
+postgresql redis nats
+{{- end -}}
 {{- end -}}

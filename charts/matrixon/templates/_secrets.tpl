@@ -42,6 +42,14 @@ what is generated.
 - secret:
     name: {{ default (printf "%s-cluster" $full) $cluster.existingSecret }}
     items: [{key: {{ ternary $cluster.key "cluster.secret" (ne $cluster.existingSecret "") | quote }}, path: cluster.secret}]
+# empty, for a Secret without the next one's key: the server wants the file. Of two sources of a file the later counts, and two that
+# both name its path are refused
+- configMap:
+    name: {{ $full }}-no-previous-secret
+- secret:
+    name: {{ default (printf "%s-cluster" $full) $cluster.existingSecret }}
+    items: [{key: {{ ternary $cluster.previousKey "cluster.previous_secret" (ne $cluster.existingSecret "") | quote }}, path: cluster.previous_secret}]
+    optional: true
 {{ include "matrixon.databaseSource" . }}
 {{- range $store := list (list "cache" "redis") (list "bus" "nats") }}
 {{- $own := get $values (index $store 0) }}
@@ -76,6 +84,7 @@ what is generated.
 {{/* Environment variables that say where the secrets are. */}}
 {{- define "matrixon.secretEnv" -}}
 - {name: MATRIXON__CLUSTER__SECRET_FILE, value: /etc/matrixon/secrets/cluster.secret}
+- {name: MATRIXON__CLUSTER__PREVIOUS_SECRET_FILE, value: /etc/matrixon/secrets/cluster.previous_secret}
 {{- range $store := list (list "cache" "redis") (list "bus" "nats") }}
 {{- $own := get $.Values (index $store 0) }}
 {{- if or (get $.Values (index $store 1)).enabled $own.password $own.existingSecret }}

@@ -32,7 +32,7 @@ use matrixon_runtime::{
     shutdown::Shutdown,
     telemetry,
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field::Empty};
 
 use self::{
     access::AccessEntry,
@@ -140,16 +140,26 @@ impl Edge {
             Target::Route { route, path_affinity, shorter } => {
                 entry.set_route(route.clone());
                 let timer = route.metrics.start();
-                let span = tracing::info_span!("gateway.request", http.route = %route.info.path, request.id = entry.request_id());
+                let span = tracing::info_span!(
+                    "gateway.request",
+                    http.request.method = %head.method,
+                    http.route = %route.info.path,
+                    request.id = entry.request_id(),
+                    otel.kind = "server",
+                    otel.status_code = Empty,
+                    http.response.status_code = Empty,
+                    trace_id = Empty,
+                );
                 telemetry::set_parent(&span, &head.headers);
                 entry.set_trace(telemetry::trace_id(&span));
                 let exchange = Exchange { route: &route, path_affinity, shorter, remote };
-                let answered = self.answer(exchange, head, &mut body, &mut entry).instrument(span).await;
+                let answered = self.answer(exchange, head, &mut body, &mut entry).instrument(span.clone()).await;
                 let response = answered.unwrap_or_else(|error| match route.info.kind {
                     RouteKind::Rpc => admin::rpc_error(error),
                     RouteKind::Short | RouteKind::LongPoll => error_response(error),
                 });
                 timer.finish(response.status().as_u16());
+                telemetry::record_outcome(&span, response.status());
                 response
             }
         };

@@ -14,6 +14,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// It can say where memory is allocated (`operate::profile`).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // what else speaks TLS in this process finds it; a second time changes nothing
     let _installed = rustls::crypto::ring::default_provider().install_default();

@@ -10,8 +10,10 @@ use axum::{
     routing::get,
 };
 use http::StatusCode;
+use matrixon_runtime::telemetry;
 use tonic::{Status, body::Body};
 use tower::{ServiceExt, util::BoxCloneSyncService};
+use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{Rpc, request};
 
@@ -39,16 +41,32 @@ pub fn server_router(
         std::future::ready(status)
     });
     let merged = routers.into_iter().fold(Router::new(), Router::merge);
-    merged.layer(middleware::from_fn(bound_grpc)).route(READY_PATH, probe)
+    merged.layer(middleware::from_fn(serve_grpc)).route(READY_PATH, probe)
 }
 
-async fn bound_grpc(request: Request, next: Next) -> Response {
+async fn serve_grpc(request: Request, next: Next) -> Response {
     let content_type = request.headers().get(http::header::CONTENT_TYPE);
-    let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    match request::grpc_timeout(request.headers()).filter(|_| is_grpc) {
-        None => next.run(request).await,
-        Some(limit) => bounded(limit, next.run(request)).await,
+    if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        return next.run(request).await;
     }
+    let span = span_of(&request);
+    let limit = request::grpc_timeout(request.headers());
+    let call = next.run(request).instrument(span);
+    match limit {
+        None => call.await,
+        Some(limit) => bounded(limit, call).await,
+    }
+}
+
+/// What a call does belongs to the trace of its caller; without one it is worth no span.
+fn span_of(request: &Request) -> Span {
+    if !telemetry::continues(request.headers()) {
+        return Span::none();
+    }
+    let span =
+        tracing::info_span!("grpc.serve", rpc.method = request.uri().path(), otel.kind = "server", trace_id = Empty);
+    telemetry::set_parent(&span, request.headers());
+    span
 }
 
 async fn bounded(limit: Duration, call: impl Future<Output = Response>) -> Response {

@@ -9,7 +9,7 @@ use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SdkTracerProvider},
 };
-pub use propagation::{extract, inject, set_parent, trace_id};
+pub use propagation::{continues, extract, inject, record_outcome, set_parent, trace_id};
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
 };
@@ -79,7 +79,9 @@ pub fn init(config: &TelemetryConfig, service: &str) -> Result<Guard, TelemetryE
     });
     let logs = match config.log_format {
         LogFormat::Json => {
-            fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(make_writer).boxed()
+            // all spans of a line, as the outermost of them knows the request and its trace
+            let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(true);
+            lines.with_writer(make_writer).boxed()
         }
         LogFormat::Pretty => {
             let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -120,9 +122,15 @@ fn build_provider(
     let resource = Resource::builder()
         .with_service_name(format!("matrixon-{service}"))
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_attribute(KeyValue::new("service.instance.id", instance()))
         .build();
     let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.otlp_sample_ratio)));
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_sampler(sampler).with_resource(resource).build())
+}
+
+/// In Kubernetes the name of the pod comes first.
+fn instance() -> String {
+    format!("{}-{}", rustix::system::uname().nodename().to_string_lossy(), std::process::id())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub mod streams;
 pub mod vacuum;
 
 pub use config::Config;
-pub use db::{Db, Ex, Tx};
+pub use db::{Db, Ex, Tx, timed};
 pub use error::StoreError;
 pub use sqlx;
 

@@ -1,6 +1,10 @@
 //! `matrixon admin …`: what is done to running processes.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
+
+use crate::operate::{Kind, MAX_SECONDS};
 
 const TARGET: &str = "A role, the name of a pod, an address, or `all`";
 
@@ -46,6 +50,17 @@ pub(crate) enum AdminCommand {
         level: String,
         #[arg(value_name = "TARGET", default_value = "all", help = TARGET)]
         target: String,
+    },
+    /// Draw a flame graph (SVG) of a running replica; `telemetry.profiling` must be on
+    Profile {
+        kind: Kind,
+        #[arg(value_name = "REPLICA", help = "The name of a pod, or an address; a role, if it has one replica")]
+        target: String,
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+        seconds: u64,
+        /// Where to write it; must not be there yet
+        #[arg(long, value_name = "FILE.svg")]
+        output: PathBuf,
     },
     /// Look at everything that a working server needs from outside, and say what to do about what is missing
     Check,

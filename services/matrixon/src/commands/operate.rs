@@ -1,9 +1,14 @@
-//! `matrixon admin status|health|metrics|drain|shutdown|reload|log-level|check`
+//! `matrixon admin status|health|metrics|drain|shutdown|reload|log-level|profile|check`
 
 mod check;
 mod status;
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use matrixon_runtime::role::Role;
@@ -14,9 +19,12 @@ use crate::{
     cli::AdminCommand,
     commands::Failure,
     config::load_from,
-    operate::{Asked, Operator},
+    operate::{Asked, Kind, Operator, Replica},
     settings::Settings,
 };
+
+/// How long finding the names of a flame graph's functions may take.
+const DRAWING: Duration = Duration::from_mins(1);
 
 pub(crate) fn run(path: Option<&Path>, command: &AdminCommand) -> Result<()> {
     let settings = load(path)?;
@@ -31,6 +39,9 @@ pub(crate) fn run(path: Option<&Path>, command: &AdminCommand) -> Result<()> {
             AdminCommand::LogLevel { level, target } => {
                 let level = utf8_percent_encode(level, NON_ALPHANUMERIC);
                 ask(&settings, target, "POST", &format!("/log-level?level={level}")).await
+            }
+            AdminCommand::Profile { kind, target, seconds, output } => {
+                profile(&settings, *kind, target, Duration::from_secs(*seconds), output).await
             }
             AdminCommand::Check => check::check(&settings).await,
         }
@@ -86,6 +97,29 @@ async fn drain(settings: &Settings, target: &str) -> Result<()> {
         return Err(Failure::failed(text).into());
     }
     ask(settings, target, "POST", "/drain").await
+}
+
+async fn profile(settings: &Settings, kind: Kind, target: &str, time: Duration, output: &Path) -> Result<()> {
+    let operator = Operator::new(settings)?;
+    let meant = operator.find_meant(settings, target).await?;
+    let [replica] = meant.as_slice() else {
+        let names = meant.iter().map(Replica::name).collect::<Vec<_>>().join(", ");
+        return Err(Failure::failed(format!("`{target}` is more than one replica: profile one of {names}")).into());
+    };
+    // before it is recorded: not after ten minutes it turns out that it cannot be written
+    let mut file =
+        File::create_new(output).map_err(|error| Failure::failed(format!("{}: {error}", output.display())))?;
+    let path = format!("/profile?kind={}&seconds={}", kind.as_str(), time.as_secs());
+    let written = match operator.call("POST", &replica.address, &path, time + DRAWING).await {
+        Ok(svg) => file.write_all(svg.as_bytes()).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = written {
+        fs::remove_file(output)?;
+        return Err(Failure::failed(format!("{}: {error}", replica.name())).into());
+    }
+    show(format_args!("{}: {}", replica.name(), output.display()));
+    Ok(())
 }
 
 async fn ask(settings: &Settings, target: &str, method: &str, path: &str) -> Result<()> {

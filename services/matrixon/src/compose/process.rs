@@ -46,6 +46,13 @@ pub(crate) async fn serve(settings: Settings, path: Option<PathBuf>, level: Leve
     base.on_reload("telemetry.log_level", move |config| {
         level.set(&config.telemetry.log_level).map_err(|error| error.to_string())
     });
+    let profiler = operate::Profiler::default();
+    profiler.set(base.settings.config.telemetry.profiling);
+    let switched = profiler.clone();
+    base.on_reload("telemetry.profiling", move |config| {
+        switched.set(config.telemetry.profiling);
+        Ok(())
+    });
 
     let config = &base.settings.config;
     let service = base.settings.service_name();
@@ -67,6 +74,7 @@ pub(crate) async fn serve(settings: Settings, path: Option<PathBuf>, level: Leve
         shutdown: shutdown.clone(),
         reload: base.reload.clone(),
         level: operated,
+        profiler,
         started,
     };
     let operators = operate::verifier(&config.cluster, base.clock.clone());

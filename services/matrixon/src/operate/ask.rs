@@ -85,6 +85,19 @@ impl Operator {
         Ok(replicas)
     }
 
+    /// Those that are meant by `target`; there is one at least.
+    pub(crate) async fn find_meant(&self, settings: &Settings, target: &str) -> Result<Vec<Replica>> {
+        let replicas = self.find(settings).await?;
+        let known: Vec<String> = replicas.iter().map(Replica::name).collect();
+        let meant: Vec<Replica> = replicas.into_iter().filter(|replica| replica.is(target)).collect();
+        if meant.is_empty() {
+            let text =
+                format!("there is no `{target}`: give a role, the name of a pod, or one of {}", known.join(", "));
+            return Err(Failure::failed(text).into());
+        }
+        Ok(meant)
+    }
+
     /// Asks all that are meant by `target`.
     pub(crate) async fn ask(
         &self,
@@ -94,14 +107,7 @@ impl Operator {
         path: &str,
         within: Duration,
     ) -> Result<Vec<Asked>> {
-        let replicas = self.find(settings).await?;
-        let known: Vec<String> = replicas.iter().map(Replica::name).collect();
-        let meant: Vec<Replica> = replicas.into_iter().filter(|replica| replica.is(target)).collect();
-        if meant.is_empty() {
-            let text =
-                format!("there is no `{target}`: give a role, the name of a pod, or one of {}", known.join(", "));
-            return Err(Failure::failed(text).into());
-        }
+        let meant = self.find_meant(settings, target).await?;
         let answers = stream::iter(meant).map(|replica| async move {
             let answer = self.call(method, &replica.address, path, within + ANSWER).await;
             Asked { replica, answer }
@@ -109,7 +115,13 @@ impl Operator {
         Ok(answers.buffered(WIDTH).collect().await)
     }
 
-    async fn call(&self, method: &str, address: &str, path: &str, within: Duration) -> Result<String, String> {
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        address: &str,
+        path: &str,
+        within: Duration,
+    ) -> Result<String, String> {
         let path = format!("{PREFIX}{path}");
         let assertion = super::assertion(method, &path, self.clock.now_ms());
         let method: reqwest::Method = method.parse().map_err(|_| format!("{method} is no method"))?;

@@ -1,15 +1,17 @@
-//! What an operator asks of one running process: `matrixon admin status|metrics|drain|reload|log-level`.
+//! What an operator asks of one running process: `matrixon admin status|metrics|drain|reload|log-level|profile`.
 //!
 //! It lives on the cluster port beside the roles, under [`PREFIX`], because that is the one port that is known of every replica. A
 //! request carries an assertion of who has the cluster secret, made with a key of its own and good for one request for 30 s.
 
 mod answer;
 mod ask;
+mod profile;
 mod serve;
 
 pub(crate) use self::{
     answer::{Pool, Schema, Status, StreamStatus},
     ask::{Asked, Operator, Replica},
+    profile::{Kind, MAX_SECONDS, Profiler},
     serve::{Process, router},
 };
 

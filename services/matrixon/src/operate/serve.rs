@@ -1,6 +1,9 @@
 //! The process's side.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -17,7 +20,10 @@ use matrixon_runtime::{health::Health, metrics, reload::Reload, shutdown::Shutdo
 use matrixon_store::{Db, migrations};
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::{OPERATOR, PREFIX, Pool, Schema, Status, StreamStatus};
+use super::{
+    OPERATOR, PREFIX, Pool, Schema, Status, StreamStatus,
+    profile::{Kind, MAX_SECONDS, ProfileError, Profiler},
+};
 
 /// What it needs of the process.
 pub(crate) struct Process {
@@ -31,6 +37,7 @@ pub(crate) struct Process {
     pub(crate) shutdown: Shutdown,
     pub(crate) reload: Reload,
     pub(crate) level: LevelHandle,
+    pub(crate) profiler: Profiler,
     pub(crate) started: Instant,
 }
 
@@ -45,6 +52,7 @@ pub(crate) fn router(process: Process, verifier: Verifier) -> Router {
         .route(&at("/drain"), post(drain))
         .route(&at("/reload"), post(reload))
         .route(&at("/log-level"), post(log_level))
+        .route(&at("/profile"), post(profile))
         .route_layer(middleware::from_fn_with_state(verifier, check))
         .with_state(Arc::new(process))
 }
@@ -154,6 +162,29 @@ async fn log_level(State(process): State<Shared>, uri: Uri) -> Response {
             format!("{level}\n").into_response()
         }
         Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    }
+}
+
+/// `?kind=cpu|heap&seconds=10`: an SVG, after that time.
+async fn profile(State(process): State<Shared>, uri: Uri) -> Response {
+    let kind = query(&uri, "kind").and_then(|kind| Kind::parse(&kind));
+    let seconds = query(&uri, "seconds").and_then(|seconds| seconds.parse().ok());
+    let (Some(kind), Some(seconds @ 1..=MAX_SECONDS)) = (kind, seconds) else {
+        let text = format!("`kind` is cpu or heap, `seconds` 1 to {MAX_SECONDS}\n");
+        return (StatusCode::BAD_REQUEST, text).into_response();
+    };
+    tracing::info!(kind = kind.as_str(), seconds, "profiled by an operator");
+    match process.profiler.record(kind, Duration::from_secs(seconds)).await {
+        Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
+        Err(error) => {
+            let status = match error {
+                ProfileError::Off => StatusCode::FORBIDDEN,
+                ProfileError::Running => StatusCode::CONFLICT,
+                ProfileError::Empty(_) => StatusCode::NOT_FOUND,
+                ProfileError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            (status, format!("{error}\n")).into_response()
+        }
     }
 }
 

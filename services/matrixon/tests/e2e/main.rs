@@ -93,6 +93,8 @@ fn list_tests() -> Vec<Test<Env>> {
 }
 
 fn main() -> ExitCode {
+    // for clients of TLS; a second time changes nothing
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     let mut suite = Suite::from_args().expect("the asynchronous runtime starts");
     if let Some(urls) = Env::given_urls() {
         suite.run("given", list_tests(), WIDTH, |_| Ok(Env::at(&urls)));

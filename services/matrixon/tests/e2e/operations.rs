@@ -3,7 +3,7 @@
 mod backup;
 mod secrets;
 
-use std::process::Output;
+use std::{fs, process::Output};
 
 use anyhow::{Context as _, Result, ensure};
 use matrixon_testkit::{
@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use crate::env::{Env, Shared};
 
-tests![Env: every_replica_is_found, levels_and_reloads_reach_everybody, strangers_are_refused, one_replica_drains,
+tests![Env: every_replica_is_found, levels_and_reloads_reach_everybody,
+    flame_graphs_are_drawn_where_they_are_allowed, strangers_are_refused, one_replica_drains,
     the_cluster_secret_rotates, nothing_secret_is_said, a_backup_brings_everybody_back];
 
 use self::{backup::a_backup_brings_everybody_back, secrets::nothing_secret_is_said};
@@ -25,7 +26,10 @@ pub(crate) const BACKUP_KEY: &str = "canary-of-the-backup-key-0123456789";
 
 pub(crate) fn start(topology: Topology) -> Result<Env> {
     let options = Env::options().with_profile(Profile::Load);
-    let options = options.with("telemetry.log_level", "debug").with("backup.encryption_key", BACKUP_KEY);
+    let options = options
+        .with("telemetry.log_level", "debug")
+        .with("telemetry.profiling", true)
+        .with("backup.encryption_key", BACKUP_KEY);
     Env::start_with(topology, &options)
 }
 
@@ -108,6 +112,40 @@ async fn levels_and_reloads_reach_everybody(env: Shared) -> Result<()> {
     let unknown = matrixon(&env, &["admin", "reload", "nobody"]).await?;
     let message = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(unknown.status.code() == Some(1) && message.contains("there is no `nobody`"), "{message}");
+    Ok(())
+}
+
+async fn flame_graphs_are_drawn_where_they_are_allowed(env: Shared) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("cpu.svg");
+    let output = file.to_str().context("no UTF-8")?;
+    let profile = |kind: &'static str, target: String| {
+        let env = env.clone();
+        let arguments =
+            ["admin", "profile", kind, &target, "--seconds", "2", "--output", output].map(ToOwned::to_owned);
+        async move { matrixon(&env, &arguments.each_ref().map(String::as_str)).await }
+    };
+    let processes = env.own()?.state()?.processes;
+    let address = address(&processes[0])?;
+    let drawn = profile("cpu", address.clone()).await?;
+    let (said, svg) = (String::from_utf8_lossy(&drawn.stdout).into_owned(), fs::read_to_string(&file)?);
+    assert!(drawn.status.success() && said.contains(&address) && said.contains(output), "{said}");
+    // whatever it did meanwhile, it was the runtime that did it
+    assert!(svg.contains("<svg") && svg.contains("tokio"), "{}", svg.len());
+    let again = profile("cpu", address.clone()).await?;
+    let message = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.code() == Some(1) && message.contains("exists"), "{message}");
+    fs::remove_file(&file)?;
+    // what an idle process keeps may be less than one sample
+    let heap = profile("heap", address).await?;
+    let message = String::from_utf8_lossy(&heap.stderr).into_owned();
+    assert!(heap.status.success() || message.contains("nothing of what was allocated"), "{message}");
+    assert_eq!(heap.status.success(), file.exists(), "{message}");
+    if processes.len() > 1 {
+        let many = profile("cpu", "all".to_owned()).await?;
+        let message = String::from_utf8_lossy(&many.stderr).into_owned();
+        assert!(many.status.code() == Some(1) && message.contains("is more than one replica"), "{message}");
+    }
     Ok(())
 }
 

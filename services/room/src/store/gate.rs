@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use matrixon_store::{Ex, StoreError, Tx, exec, sql, sqlx};
+use matrixon_store::{Ex, StoreError, Tx, exec, sql, sqlx, timed};
 
 use super::append::{Append, Refusal, Target};
 
@@ -127,7 +127,7 @@ async fn pass_postgres(tx: &mut Tx, items: &[Append], chains: &[Chain<'_>]) -> R
         .flat_map(|chain| chain.items.iter().map(|&item| (item, chain.room)))
         .filter_map(|(item, room)| items[item].txn().map(|txn| (item, room, txn)))
         .collect();
-    let rows: Vec<PassRow> = sqlx::query_as(PASS)
+    let query = sqlx::query_as(PASS)
         .bind(chains.iter().map(|chain| chain.room).collect::<Vec<_>>())
         .bind(chains.iter().map(|chain| chain.base).collect::<Vec<_>>())
         .bind(chains.iter().map(|chain| chain.items.len() as i64).collect::<Vec<_>>())
@@ -138,9 +138,8 @@ async fn pass_postgres(tx: &mut Tx, items: &[Append], chains: &[Chain<'_>]) -> R
         .bind(txns.iter().map(|txn| txn.2.0).collect::<Vec<_>>())
         .bind(txns.iter().map(|txn| txn.2.1).collect::<Vec<_>>())
         .bind(txns.iter().map(|txn| txn.2.2).collect::<Vec<_>>())
-        .bind(chains.iter().map(|chain| chain.tips).collect::<Vec<_>>())
-        .fetch_all(connection)
-        .await?;
+        .bind(chains.iter().map(|chain| chain.tips).collect::<Vec<_>>());
+    let rows: Vec<PassRow> = timed(PASS, query.fetch_all(connection)).await?;
     let (mut passed, mut duplicates) = (HashMap::new(), HashMap::new());
     for row in rows {
         match row {

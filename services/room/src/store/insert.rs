@@ -1,6 +1,6 @@
 //! Bulk insert of events: the last statement before COMMIT.
 
-use matrixon_store::{Ex, StoreError, Tx, exec, sqlx, streams::Stream};
+use matrixon_store::{Ex, StoreError, Tx, exec, sqlx, streams::Stream, timed};
 
 use super::append::{EventWrite, Placed};
 
@@ -81,7 +81,7 @@ macro_rules! bind_rows {
 pub(crate) async fn advance_and_insert(tx: &mut Tx, rows: &mut [Row<'_>]) -> Result<i64, StoreError> {
     if let Ex::Pg(connection) = tx.ex() {
         let query = sqlx::query_as::<_, (i64,)>(ADVANCE_AND_INSERT).bind(rows.len() as i64);
-        let (first,) = bind_rows!(query, rows).fetch_one(connection).await?;
+        let (first,) = timed(ADVANCE_AND_INSERT, bind_rows!(query, rows).fetch_one(connection)).await?;
         return Ok(first);
     }
     let first = tx.advance(Stream::EVENTS, rows.len()).await?;
@@ -96,7 +96,7 @@ pub(crate) async fn advance_and_insert(tx: &mut Tx, rows: &mut [Row<'_>]) -> Res
 pub(crate) async fn insert(tx: &mut Tx, rows: &[Row<'_>]) -> Result<(), StoreError> {
     let Some(first) = rows.first().map(|row| row.placed.position) else { return Ok(()) };
     if let Ex::Pg(connection) = tx.ex() {
-        bind_rows!(sqlx::query(INSERT).bind(first), rows).execute(connection).await?;
+        timed(INSERT, bind_rows!(sqlx::query(INSERT).bind(first), rows).execute(connection)).await?;
         return Ok(());
     }
     for row in rows {

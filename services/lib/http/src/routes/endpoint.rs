@@ -14,7 +14,7 @@ use matrixon_runtime::{
     metrics::http::{Kind, RouteMetrics},
     query_stats, telemetry,
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field::Empty};
 
 use crate::{
     access::Access,
@@ -69,7 +69,15 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
                 return refusal();
             }
         };
-        let span = tracing::info_span!("http.serve", http.route = %self.route, request.id = %assertion.request_id);
+        let span = tracing::info_span!(
+            "http.serve",
+            http.route = %self.route,
+            request.id = %assertion.request_id,
+            otel.kind = "server",
+            otel.status_code = Empty,
+            http.response.status_code = Empty,
+            trace_id = Empty,
+        );
         telemetry::set_parent(&span, request.headers());
         let handled = AssertUnwindSafe(self.handle(state, assertion, request)).catch_unwind();
         let (handled, cost) = query_stats::scope(handled.instrument(span.clone())).await;
@@ -79,6 +87,7 @@ impl<S: Clone + Send + Sync + 'static> Endpoint<S> {
         });
         let mut response = result.unwrap_or_else(axum::response::IntoResponse::into_response);
         timer.finish(response.status().as_u16());
+        telemetry::record_outcome(&span, response.status());
         if let Ok(cost) = HeaderValue::try_from(format!("{};{}", cost.queries, cost.elapsed_us)) {
             response.headers_mut().insert(header::DATABASE, cost);
         }

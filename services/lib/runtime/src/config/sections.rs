@@ -98,6 +98,8 @@ pub struct TelemetryConfig {
     pub otlp_endpoint: Option<String>,
     /// The share of requests that are traced, 0 to 1.
     pub otlp_sample_ratio: f64,
+    /// Whether `matrixon admin profile` may take flame graphs of a running process. Reloads on SIGHUP.
+    pub profiling: bool,
 }
 
 impl Default for TelemetryConfig {
@@ -107,6 +109,7 @@ impl Default for TelemetryConfig {
             log_level: "info".to_owned(),
             otlp_endpoint: None,
             otlp_sample_ratio: 1.0,
+            profiling: false,
         }
     }
 }

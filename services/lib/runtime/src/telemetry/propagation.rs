@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use opentelemetry::{
     Context,
     propagation::{Extractor, Injector, TextMapPropagator as _},
@@ -34,11 +34,27 @@ pub fn extract(headers: &HeaderMap) -> Context {
     }
 }
 
-/// Makes `span` a child of the caller's span.
+/// Whether these are the headers of a call that belongs to a trace.
+pub fn continues(headers: &HeaderMap) -> bool {
+    ENABLED.load(Ordering::Acquire) && headers.contains_key("traceparent")
+}
+
+/// Makes `span` a child of the caller's span, and notes the trace in its field `trace_id` so that log lines name it.
 pub fn set_parent(span: &Span, headers: &HeaderMap) {
     if ENABLED.load(Ordering::Acquire) {
         // Only fails for a span that was already entered or is disabled: then there is nothing to attach.
         let _disabled = span.set_parent(extract(headers));
+        span.record("trace_id", trace_id(span));
+    }
+}
+
+/// Notes the status of the answer in the fields `http.response.status_code` and `otel.status_code` of `span`.
+pub fn record_outcome(span: &Span, status: StatusCode) {
+    if ENABLED.load(Ordering::Acquire) {
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+        }
     }
 }
 
