@@ -1,6 +1,7 @@
 //! Puts a process together: what its roles share, the roles themselves, the ports.
 
 mod base;
+mod calls;
 mod database;
 mod late;
 mod ports;

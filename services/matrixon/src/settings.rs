@@ -13,6 +13,7 @@ use matrixon_runtime::{
     role::Role,
 };
 
+use ring::hmac;
 use ruma::{OwnedServerName, ServerName};
 
 use crate::{config::Config, files};
@@ -152,6 +153,12 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// A key of the cluster secret's for one purpose: what is made with it proves nothing elsewhere.
+pub(crate) fn derive_key(secret: &str, purpose: &[u8]) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    hmac::sign(&key, purpose).as_ref().to_vec()
 }
 
 /// Long enough not to be guessed.

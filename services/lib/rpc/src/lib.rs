@@ -32,8 +32,8 @@ pub use buffered::{Buffered, call_buffered};
 pub use config::{Address, Config};
 pub use detail::{ErrorDetail, decode_status, encode_status};
 pub use error::RpcError;
-pub use peers::{Peers, ReplicaState, ReplicaStatus};
-pub use request::{AffinityKey, Deadline, IDEMPOTENCY_KEY, Idempotent, Replayable, ServerStreaming};
+pub use peers::{CALLER, Peers, ReplicaState, ReplicaStatus};
+pub use request::{AffinityKey, Deadline, IDEMPOTENCY_KEY, Idempotent, Replayable, ServerStreaming, is_grpc};
 pub use server::{local, server_router};
 
 /// Any error, where its type does not matter any more.

@@ -2,14 +2,20 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use http::{HeaderValue, Request};
 use matrixon_runtime::{role::Role, shutdown::Shutdown};
-use tower::util::BoxCloneSyncService;
+use tonic::body::Body;
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
     Config, Rpc,
     discovery::{self, Timing},
     dispatch::{Dispatch, Target},
+    request,
 };
+
+/// The header by which a process shows that it belongs to the cluster.
+pub const CALLER: &str = "x-matrixon-caller";
 
 /// One client per role. Cheap to clone; its background tasks end with the process's [`Shutdown`].
 #[derive(Clone)]
@@ -95,6 +101,30 @@ impl Peers {
         }
         discovery::start_kubernetes(config, places.into_iter(), shutdown);
         Self { roles: Arc::new(roles) }
+    }
+
+    /// The same, with the header [`CALLER`] on every gRPC call that leaves this process; `sign` gets the path that is called.
+    #[must_use]
+    pub fn signing(self, sign: impl Fn(&str) -> HeaderValue + Clone + Send + Sync + 'static) -> Self {
+        let signed = |entry: &Entry| {
+            let sign = sign.clone();
+            let sign_call = move |mut request: Request<Body>| {
+                if request::is_grpc(request.headers()) {
+                    let value = sign(request.uri().path());
+                    request.headers_mut().insert(CALLER, value);
+                }
+                request
+            };
+            match &entry.target {
+                Target::Remote(_) => BoxCloneSyncService::new(entry.rpc.clone().map_request(sign_call)),
+                Target::Local(_) | Target::Nowhere => entry.rpc.clone(),
+            }
+        };
+        let entries = self.roles.iter().map(|(role, entry)| {
+            let signed = Entry { rpc: signed(entry), target: entry.target.clone() };
+            (*role, signed)
+        });
+        Self { roles: Arc::new(entries.collect()) }
     }
 
     /// The client of a role: the role itself where it runs in this process, otherwise its replicas, balanced and retried.

@@ -59,6 +59,11 @@ pub(crate) fn grpc_method<B>(request: &Request<B>) -> Option<String> {
     Some(format!("{}/{}", method.service(), method.method()))
 }
 
+/// By its content type: also of calls that are only passed on.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(http::header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
 /// May the request be done twice? gRPC always: [`crate::Peers`] adds an idempotency key where the caller gave none.
 pub(crate) fn is_idempotent<B>(request: &Request<B>) -> bool {
     const SAFE: [Method; 5] = [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS];

@@ -45,8 +45,7 @@ pub fn server_router(
 }
 
 async fn serve_grpc(request: Request, next: Next) -> Response {
-    let content_type = request.headers().get(http::header::CONTENT_TYPE);
-    if !content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+    if !request::is_grpc(request.headers()) {
         return next.run(request).await;
     }
     let span = span_of(&request);

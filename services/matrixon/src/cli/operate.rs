@@ -58,7 +58,7 @@ pub(crate) enum AdminCommand {
         target: String,
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
         seconds: u64,
-        /// Where to write it; must not be there yet
+        /// Where to write it; must not be there yet. `-` is the standard output
         #[arg(long, value_name = "FILE.svg")]
         output: PathBuf,
     },

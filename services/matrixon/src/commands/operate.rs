@@ -5,7 +5,7 @@ mod status;
 
 use std::{
     fs::{self, File},
-    io::Write as _,
+    io::{self, Write as _},
     path::Path,
     time::Duration,
 };
@@ -106,17 +106,25 @@ async fn profile(settings: &Settings, kind: Kind, target: &str, time: Duration, 
         let names = meant.iter().map(Replica::name).collect::<Vec<_>>().join(", ");
         return Err(Failure::failed(format!("`{target}` is more than one replica: profile one of {names}")).into());
     };
-    // before it is recorded: not after ten minutes it turns out that it cannot be written
-    let mut file =
-        File::create_new(output).map_err(|error| Failure::failed(format!("{}: {error}", output.display())))?;
     let path = format!("/profile?kind={}&seconds={}", kind.as_str(), time.as_secs());
-    let written = match operator.call("POST", &replica.address, &path, time + DRAWING).await {
-        Ok(svg) => file.write_all(svg.as_bytes()).map_err(|error| error.to_string()),
+    let record = async {
+        let recorded = operator.call("POST", &replica.address, &path, time + DRAWING).await;
+        recorded.map_err(|error| Failure::failed(format!("{}: {error}", replica.name())))
+    };
+    if output == Path::new("-") {
+        show(record.await?);
+        return Ok(());
+    }
+    let cannot_write = |error: io::Error| Failure::failed(format!("{}: {error}", output.display()));
+    // before it is recorded: not after ten minutes it turns out that it cannot be written
+    let mut file = File::create_new(output).map_err(cannot_write)?;
+    let written = match record.await {
+        Ok(svg) => file.write_all(svg.as_bytes()).map_err(cannot_write),
         Err(error) => Err(error),
     };
     if let Err(error) = written {
         fs::remove_file(output)?;
-        return Err(Failure::failed(format!("{}: {error}", replica.name())).into());
+        return Err(error.into());
     }
     show(format_args!("{}: {}", replica.name(), output.display()));
     Ok(())

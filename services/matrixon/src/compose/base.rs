@@ -12,7 +12,7 @@ use matrixon_runtime::{clock::Clock, health::Health, reload::Reload, role::Role,
 use matrixon_store::Db;
 use ruma::{OwnedServerName, signatures::Ed25519KeyPair};
 
-use super::{database, late::Late};
+use super::{calls::Calls, database, late::Late};
 use crate::{
     config::{Config, load_from},
     settings::Settings,
@@ -29,6 +29,7 @@ pub(crate) struct Base {
     pub(crate) cache: Cache,
     pub(crate) peers: Peers,
     pub(crate) verifier: Verifier,
+    pub(crate) calls: Calls,
     db: Option<Db>,
     locals: HashMap<Role, Late>,
     /// The configuration file as given on the command line.
@@ -47,12 +48,16 @@ impl Base {
         let locals: HashMap<Role, Late> = settings.roles.iter().map(|role| (*role, Late::new(*role))).collect();
         let clients = locals.iter().map(|(role, late)| (*role, late.client())).collect();
         let secrets = &config.cluster;
+        let calls = Calls::new(secrets, clock.clone());
+        let signing = calls.clone();
         let previous = Some(secrets.previous_secret.expose().as_bytes()).filter(|previous| !previous.is_empty());
         Ok(Self {
             server_name: settings.server_name()?,
             bus: Bus::connect(&config.bus).await?,
             cache: Cache::connect(&config.cache).await?,
-            peers: Peers::new(config.discovery.clone(), clients, shutdown.clone()),
+            peers: Peers::new(config.discovery.clone(), clients, shutdown.clone())
+                .signing(move |path| signing.sign(path)),
+            calls,
             verifier: Verifier::new(secrets.secret.expose().as_bytes(), previous, clock.clone()),
             reload: Reload::default(),
             clock,

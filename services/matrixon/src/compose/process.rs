@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use axum::http::StatusCode;
+use axum::{http::StatusCode, middleware};
 use matrixon_http::{MatrixError, Verifier};
 use matrixon_rpc::server_router;
 use matrixon_runtime::{
@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     base::Base,
+    calls,
     ports::Ports,
     roles::{self, Roles},
 };
@@ -80,7 +81,9 @@ pub(crate) async fn serve(settings: Settings, path: Option<PathBuf>, level: Leve
     let operators = operate::verifier(&config.cluster, base.clock.clone());
     rotate_secrets(&base, operators.clone());
     let operator = operate::router(process, operators);
-    let cluster = server_router(routers, move || health.accepting().is_ok()).merge(operator).fallback(unrecognized);
+    let routers = server_router(routers, move || health.accepting().is_ok());
+    let checked = routers.layer(middleware::from_fn_with_state(base.calls.clone(), calls::check));
+    let cluster = checked.merge(operator).fallback(unrecognized);
     let cluster_address = ports.cluster.local_addr()?.to_string();
     let cluster_options = ServeOptions::cluster(&service, shutdown.clone());
     serving.push(tokio::spawn(serve::run(ports.cluster, cluster, cluster_options)));
@@ -134,7 +137,7 @@ async fn finish(serving: Vec<JoinHandle<()>>, tasks: Vec<JoinHandle<()>>) {
 
 /// `cluster.secret` and `previous_secret` count as the configuration has them at a reload.
 fn rotate_secrets(base: &Base, operators: Verifier) {
-    let verifier = base.verifier.clone();
+    let (verifier, calls) = (base.verifier.clone(), base.calls.clone());
     base.on_reload("cluster.secret", move |config| {
         let secrets = &config.cluster;
         // an embedded process keeps its own in a file that nobody rotates while it runs
@@ -145,6 +148,7 @@ fn rotate_secrets(base: &Base, operators: Verifier) {
         let previous = Some(secrets.previous_secret.expose().as_bytes()).filter(|previous| !previous.is_empty());
         verifier.set_secrets(secrets.secret.expose().as_bytes(), previous);
         operate::set_secrets(&operators, secrets);
+        calls.set(secrets);
         Ok(())
     });
 }

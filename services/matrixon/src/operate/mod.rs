@@ -17,7 +17,8 @@ pub(crate) use self::{
 
 use matrixon_http::{Assertion, Signer, Verifier};
 use matrixon_runtime::{clock::Clock, config::ClusterConfig};
-use ring::hmac;
+
+use crate::settings::derive_key;
 
 /// Nothing of Matrix is there.
 pub(crate) const PREFIX: &str = "/_matrixon/process";
@@ -28,8 +29,7 @@ const LIFETIME_MS: i64 = 30_000;
 
 /// Not the key of the gateway's assertions: whoever could make the gateway assert something must not become an operator.
 fn derive(secret: &str) -> Vec<u8> {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    hmac::sign(&key, b"matrixon operator v1").as_ref().to_vec()
+    derive_key(secret, b"matrixon operator v1")
 }
 
 fn signer(config: &ClusterConfig) -> Signer {

@@ -29,6 +29,7 @@ pub(crate) fn start(topology: Topology) -> Result<Env> {
     let options = options
         .with("telemetry.log_level", "debug")
         .with("telemetry.profiling", true)
+        .with("cluster.require_signed_calls", true)
         .with("backup.encryption_key", BACKUP_KEY);
     Env::start_with(topology, &options)
 }
@@ -137,10 +138,12 @@ async fn flame_graphs_are_drawn_where_they_are_allowed(env: Shared) -> Result<()
     assert!(again.status.code() == Some(1) && message.contains("exists"), "{message}");
     fs::remove_file(&file)?;
     // what an idle process keeps may be less than one sample
-    let heap = profile("heap", address).await?;
+    let heap = profile("heap", address.clone()).await?;
     let message = String::from_utf8_lossy(&heap.stderr).into_owned();
     assert!(heap.status.success() || message.contains("nothing of what was allocated"), "{message}");
     assert_eq!(heap.status.success(), file.exists(), "{message}");
+    let printed = run(&env, &["admin", "profile", "cpu", &address, "--seconds", "1", "--output", "-"]).await?;
+    assert!(printed.contains("</svg>"), "{}", printed.len());
     if processes.len() > 1 {
         let many = profile("cpu", "all".to_owned()).await?;
         let message = String::from_utf8_lossy(&many.stderr).into_owned();
@@ -160,6 +163,12 @@ async fn strangers_are_refused(env: Shared) -> Result<()> {
     let process = &env.own()?.state()?.processes[0];
     let url = format!("http://{}/_matrixon/process/metrics", address(process)?);
     assert_eq!(reqwest::get(&url).await?.status(), 401);
+    // nor does a role answer calls that are not signed
+    let processes = env.own()?.state()?.processes;
+    let callee = processes.iter().find(|process| process.role == "auth").unwrap_or(&processes[0]);
+    let url = format!("http://{}/matrixon.auth.v1.Auth/GetProfiles", self::address(callee)?);
+    let call = reqwest::Client::new().post(url).header("content-type", "application/grpc").body(vec![0; 5]);
+    assert_eq!(call.send().await?.headers().get("grpc-status").context("no gRPC status")?, "16");
     // and nobody reaches it through the front door
     let reply = env.nobody().request(reqwest::Method::GET, "/_matrixon/process/status", None).await?;
     assert_eq!((reply.status, reply.errcode()), (404, "M_UNRECOGNIZED"));

@@ -139,4 +139,7 @@ pub struct ClusterConfig {
     pub secret: Secret,
     /// The secret before, accepted while the processes restart one after the other with a new one.
     pub previous_secret: Secret,
+    /// Refuse gRPC calls between processes that are not signed with the secret; signed wrongly, they are refused always. All
+    /// processes must be of a version that signs (0.1.0 as released, not the builds before).
+    pub require_signed_calls: bool,
 }
