@@ -109,7 +109,7 @@ impl Peers {
         let signed = |entry: &Entry| {
             let sign = sign.clone();
             let sign_call = move |mut request: Request<Body>| {
-                if request::is_grpc(request.headers()) {
+                if request::is_grpc(request.uri().path()) {
                     let value = sign(request.uri().path());
                     request.headers_mut().insert(CALLER, value);
                 }

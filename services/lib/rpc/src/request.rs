@@ -59,9 +59,9 @@ pub(crate) fn grpc_method<B>(request: &Request<B>) -> Option<String> {
     Some(format!("{}/{}", method.service(), method.method()))
 }
 
-/// By its content type: also of calls that are only passed on.
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(http::header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+/// By its path: tonic serves calls of whatever content type, and routes of HTTP are all under `/_matrix`.
+pub fn is_grpc(path: &str) -> bool {
+    path.starts_with("/matrixon.")
 }
 
 /// May the request be done twice? gRPC always: [`crate::Peers`] adds an idempotency key where the caller gave none.

@@ -45,7 +45,7 @@ pub fn server_router(
 }
 
 async fn serve_grpc(request: Request, next: Next) -> Response {
-    if !request::is_grpc(request.headers()) {
+    if !request::is_grpc(request.uri().path()) {
         return next.run(request).await;
     }
     let span = span_of(&request);

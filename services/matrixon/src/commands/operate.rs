@@ -4,7 +4,6 @@ mod check;
 mod status;
 
 use std::{
-    fs::{self, File},
     io::{self, Write as _},
     path::Path,
     time::Duration,
@@ -116,16 +115,14 @@ async fn profile(settings: &Settings, kind: Kind, target: &str, time: Duration, 
         return Ok(());
     }
     let cannot_write = |error: io::Error| Failure::failed(format!("{}: {error}", output.display()));
-    // before it is recorded: not after ten minutes it turns out that it cannot be written
-    let mut file = File::create_new(output).map_err(cannot_write)?;
-    let written = match record.await {
-        Ok(svg) => file.write_all(svg.as_bytes()).map_err(cannot_write),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = written {
-        fs::remove_file(output)?;
-        return Err(error.into());
+    if output.exists() {
+        return Err(cannot_write(io::ErrorKind::AlreadyExists.into()).into());
     }
+    // made before it is recorded: not after ten minutes it turns out that it cannot be written
+    let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(cannot_write)?;
+    file.write_all(record.await?.as_bytes()).map_err(cannot_write)?;
+    file.persist_noclobber(output).map_err(|error| cannot_write(error.error))?;
     show(format_args!("{}: {}", replica.name(), output.display()));
     Ok(())
 }

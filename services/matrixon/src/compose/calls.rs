@@ -59,7 +59,7 @@ impl Calls {
 
 /// Refuses gRPC calls (`UNAUTHENTICATED`) that carry a wrong proof, and those without one where it is required.
 pub(crate) async fn check(State(calls): State<Calls>, request: Request, next: Next) -> Response {
-    if !is_grpc(request.headers()) {
+    if !is_grpc(request.uri().path()) {
         return next.run(request).await;
     }
     let proof = request.headers().get(CALLER);
@@ -88,11 +88,12 @@ mod tests {
         ClusterConfig { secret: Secret::new(secret), previous_secret: Secret::new(previous), require_signed_calls }
     }
 
-    /// The gRPC status of a call of `/a` with this proof; none: it was done.
+    /// The gRPC status of a call with this proof; none: it was done.
     async fn call(callee: &Calls, proof: Option<HeaderValue>) -> Option<String> {
         let done = post(async || "done");
-        let router = Router::new().route("/a", done).layer(middleware::from_fn_with_state(callee.clone(), check));
-        let mut request = Request::post("/a").header("content-type", "application/grpc").body(Body::empty()).unwrap();
+        let router =
+            Router::new().route("/matrixon.a/A", done).layer(middleware::from_fn_with_state(callee.clone(), check));
+        let mut request = Request::post("/matrixon.a/A").body(Body::empty()).unwrap();
         if let Some(proof) = proof {
             request.headers_mut().insert(CALLER, proof);
         }
@@ -105,14 +106,14 @@ mod tests {
         let clock = Clock::system();
         let callee = Calls::new(&config("new", "old", true), clock.clone());
         let caller = |secret| Calls::new(&config(secret, "", true), clock.clone());
-        assert_eq!(call(&callee, Some(caller("new").sign("/a"))).await, None);
-        assert_eq!(call(&callee, Some(caller("old").sign("/a"))).await, None);
-        assert_eq!(call(&callee, Some(caller("other").sign("/a"))).await.as_deref(), Some("16"));
-        assert_eq!(call(&callee, Some(caller("new").sign("/b"))).await.as_deref(), Some("16"));
+        assert_eq!(call(&callee, Some(caller("new").sign("/matrixon.a/A"))).await, None);
+        assert_eq!(call(&callee, Some(caller("old").sign("/matrixon.a/A"))).await, None);
+        assert_eq!(call(&callee, Some(caller("other").sign("/matrixon.a/A"))).await.as_deref(), Some("16"));
+        assert_eq!(call(&callee, Some(caller("new").sign("/matrixon.a/B"))).await.as_deref(), Some("16"));
         assert_eq!(call(&callee, None).await.as_deref(), Some("16"));
         // while processes of before it are about, a missing proof is let pass; a wrong one never is
         callee.set(&config("new", "", false));
         assert_eq!(call(&callee, None).await, None);
-        assert_eq!(call(&callee, Some(caller("old").sign("/a"))).await.as_deref(), Some("16"));
+        assert_eq!(call(&callee, Some(caller("old").sign("/matrixon.a/A"))).await.as_deref(), Some("16"));
     }
 }

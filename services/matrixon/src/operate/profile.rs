@@ -49,6 +49,8 @@ pub(crate) enum ProfileError {
     Off,
     #[error("this process is being profiled already")]
     Running,
+    #[error("the process ends")]
+    Ends,
     #[error("nothing to show: {0}")]
     Empty(&'static str),
     #[error("cannot profile: {0}")]
@@ -118,7 +120,8 @@ fn draw(kind: Kind, time: Duration, stacks: &[Stack]) -> Result<Vec<u8>, Profile
 /// `thread;outermost;…;innermost`
 fn fold(stack: &Stack, names: &HashMap<usize, Vec<String>>) -> String {
     let mut frames: Vec<&String> = stack.addresses.iter().filter_map(|address| names.get(address)).flatten().collect();
-    if let Some(handler) = frames.iter().position(|name| name.contains(cpu::HANDLER)) {
+    // the last of them: what is inlined into it has its name too
+    if let Some(handler) = frames.iter().rposition(|name| name.contains(cpu::HANDLER)) {
         // and the kernel's return from it
         frames.drain(..frames.len().min(handler + 2));
     }

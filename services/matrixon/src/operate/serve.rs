@@ -174,12 +174,16 @@ async fn profile(State(process): State<Shared>, uri: Uri) -> Response {
         return (StatusCode::BAD_REQUEST, text).into_response();
     };
     tracing::info!(kind = kind.as_str(), seconds, "profiled by an operator");
-    match process.profiler.record(kind, Duration::from_secs(seconds)).await {
+    let recorded = tokio::select! {
+        recorded = process.profiler.record(kind, Duration::from_secs(seconds)) => recorded,
+        () = process.shutdown.wait_draining() => Err(ProfileError::Ends),
+    };
+    match recorded {
         Ok(svg) => ([(header::CONTENT_TYPE, "image/svg+xml")], svg).into_response(),
         Err(error) => {
             let status = match error {
                 ProfileError::Off => StatusCode::FORBIDDEN,
-                ProfileError::Running => StatusCode::CONFLICT,
+                ProfileError::Running | ProfileError::Ends => StatusCode::CONFLICT,
                 ProfileError::Empty(_) => StatusCode::NOT_FOUND,
                 ProfileError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };

@@ -167,8 +167,15 @@ async fn strangers_are_refused(env: Shared) -> Result<()> {
     let processes = env.own()?.state()?.processes;
     let callee = processes.iter().find(|process| process.role == "auth").unwrap_or(&processes[0]);
     let url = format!("http://{}/matrixon.auth.v1.Auth/GetProfiles", self::address(callee)?);
-    let call = reqwest::Client::new().post(url).header("content-type", "application/grpc").body(vec![0; 5]);
-    assert_eq!(call.send().await?.headers().get("grpc-status").context("no gRPC status")?, "16");
+    for content_type in [None, Some("application/grpc"), Some("application/json")] {
+        let call = reqwest::Client::new().post(&url).body(vec![0; 5]);
+        let call = match content_type {
+            Some(value) => call.header("content-type", value),
+            None => call,
+        };
+        let status = call.send().await?.headers().get("grpc-status").cloned();
+        assert_eq!(status.context("no gRPC status")?, "16", "{content_type:?}");
+    }
     // and nobody reaches it through the front door
     let reply = env.nobody().request(reqwest::Method::GET, "/_matrixon/process/status", None).await?;
     assert_eq!((reply.status, reply.errcode()), (404, "M_UNRECOGNIZED"));

@@ -52,9 +52,12 @@ fn from_detail(detail: ErrorDetail) -> MatrixError {
 /// A status that no service of ours made: the transport, a deadline, a peer without the method.
 fn from_code(status: &Status) -> MatrixError {
     match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted => {
-            MatrixError::unavailable()
-        }
+        // a call that is not signed as it should be: a rotation of `cluster.secret` on its way
+        Code::Unauthenticated
+        | Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Cancelled
+        | Code::ResourceExhausted => MatrixError::unavailable(),
         _ => MatrixError::internal(),
     }
 }
