@@ -81,7 +81,7 @@ fn unknown_keys_name_the_nearest() {
     assert_eq!(error("[sever]\nname = \"x\""), "unknown key `sever` in the configuration; did you mean `[server]`?");
     assert_eq!(
         error("[cluster]\nxyz = 1"),
-        "unknown key `cluster.xyz` in the configuration; the keys of [cluster] are previous_secret, secret"
+        "unknown key `cluster.xyz` in the configuration; the keys of [cluster] are previous_secret, require_signed_calls, secret"
     );
 }
 
