@@ -81,9 +81,9 @@ impl Profiler {
         if !self.on.load(Ordering::Relaxed) {
             return Err(ProfileError::Off);
         }
-        let _turn = self.turn.try_lock().map_err(|_| ProfileError::Running)?;
+        let turn = Arc::clone(&self.turn).try_lock_owned().map_err(|_| ProfileError::Running)?;
         let stacks = match kind {
-            Kind::Cpu => cpu::record(time).await?,
+            Kind::Cpu => cpu::record(time, turn).await?,
             Kind::Heap => heap::record(time).await?,
         };
         let drawn = spawn_blocking(move || draw(kind, time, &stacks)).await;
@@ -151,17 +151,17 @@ mod tests {
         let held = profiler.turn.lock().await;
         assert!(matches!(profiler.record(Kind::Cpu, time).await, Err(ProfileError::Running)));
         drop(held);
-        let busy = std::thread::spawn(|| {
-            let end = std::time::Instant::now() + Duration::from_secs(5);
-            let mut turns = 0_u64;
-            while std::time::Instant::now() < end {
-                turns += 1;
+        let done = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&done);
+        let busy = std::thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
             }
-            turns
         });
         let svg = String::from_utf8(profiler.record(Kind::Cpu, time).await.unwrap()).unwrap();
         assert!(svg.contains("<svg") && svg.contains("one_at_a_time"), "{}", svg.len());
         assert!(!svg.contains("perf_signal_handler"), "the profiler shows itself");
+        done.store(true, Ordering::Relaxed);
         busy.join().unwrap();
     }
 

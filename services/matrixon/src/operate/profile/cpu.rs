@@ -6,7 +6,7 @@ use std::{
 };
 
 use pprof::ProfilerGuardBuilder;
-use tokio::task::spawn_blocking;
+use tokio::{sync::OwnedMutexGuard, task::spawn_blocking};
 
 use super::{ProfileError, Stack};
 
@@ -15,11 +15,16 @@ const FREQUENCY: i32 = 99;
 /// The function by which the kernel interrupts a thread for a sample.
 pub(super) const HANDLER: &str = "perf_signal_handler";
 
-pub(super) async fn record(time: Duration) -> Result<Vec<Stack>, ProfileError> {
+/// `turn` ends with the recording, which may be a moment after this future is dropped.
+pub(super) async fn record(time: Duration, turn: OwnedMutexGuard<()>) -> Result<Vec<Stack>, ProfileError> {
     // gone with this future, it ends the recording
     let (_recording, given_up) = mpsc::sync_channel::<()>(0);
     // on a thread of its own: tables of 70 MB are filled at its beginning and its end
-    let recorded = spawn_blocking(move || record_here(time, &given_up)).await;
+    let recorded = spawn_blocking(move || {
+        let _turn = turn;
+        record_here(time, &given_up)
+    })
+    .await;
     recorded.map_err(|error| ProfileError::Failed(error.to_string()))?
 }
 
