@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use futures::future::join;
+use bytes::Bytes;
+use futures::future::try_join;
+use matrixon_cache::CacheError;
 use matrixon_runtime::random;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -124,10 +126,11 @@ impl Session {
         }
         let key = seal::cache_key(id);
         let stages = stages_key(&key);
-        let (sealed, completed) = join(auth.cache.get(&key), auth.cache.hash_all(&stages)).await;
-        let mut session: Self = serde_json::from_slice(&seal::open(id, &sealed.ok()??)?).ok()?;
+        let read = || try_join(auth.cache.get(&key), auth.cache.hash_all(&stages));
+        let (sealed, completed) = patiently(auth, read).await.ok()?;
+        let mut session: Self = serde_json::from_slice(&seal::open(id, &sealed?)?).ok()?;
         id.clone_into(&mut session.id);
-        for sealed in completed.unwrap_or_default().into_values() {
+        for sealed in completed.into_values() {
             let opened = seal::open(id, &sealed);
             let opened = opened.and_then(|plain| serde_json::from_slice::<(Stage, Proof)>(&plain).ok());
             if let Some((stage, proof)) = opened {
@@ -164,7 +167,8 @@ impl Session {
         kept.saved_ms = auth.clock.now_ms();
         let sealed = serde_json::to_vec(&kept).ok().and_then(|plain| seal::seal(&self.id, plain));
         let Some(sealed) = sealed else { return };
-        if let Err(error) = auth.cache.set(&seal::cache_key(&self.id), sealed.into(), lifetime).await {
+        let (key, sealed) = (seal::cache_key(&self.id), Bytes::from(sealed));
+        if let Err(error) = patiently(auth, || auth.cache.set(&key, sealed.clone(), lifetime)).await {
             tracing::debug!(%error, "an interactive session could not be kept");
         }
     }
@@ -172,8 +176,9 @@ impl Session {
     async fn write_stage(&self, auth: &Auth, entry: &(Stage, Proof), lifetime: Duration) {
         let sealed = serde_json::to_vec(entry).ok().and_then(|plain| seal::seal(&self.id, plain));
         let Some(sealed) = sealed else { return };
-        let key = stages_key(&seal::cache_key(&self.id));
-        if let Err(error) = auth.cache.hash_set(&key, entry.0.name(), sealed.into(), lifetime).await {
+        let (key, sealed) = (stages_key(&seal::cache_key(&self.id)), Bytes::from(sealed));
+        let write = || auth.cache.hash_set(&key, entry.0.name(), sealed.clone(), lifetime);
+        if let Err(error) = patiently(auth, write).await {
             tracing::debug!(%error, "a completed stage could not be kept");
         }
     }
@@ -181,10 +186,24 @@ impl Session {
     pub(super) async fn delete(&self, auth: &Auth) {
         let key = seal::cache_key(&self.id);
         let stages = stages_key(&key);
-        let (session, stages) = join(auth.cache.delete(&key), auth.cache.delete(&stages)).await;
-        if let Err(error) = session.and(stages) {
+        let delete = || try_join(auth.cache.delete(&key), auth.cache.delete(&stages));
+        if let Err(error) = patiently(auth, delete).await {
             tracing::debug!(%error, "an interactive session could not be deleted");
         }
+    }
+}
+
+/// A lost session is a page filled in for nothing: a connection that breaks is waited for, and the request made again.
+async fn patiently<T, F>(auth: &Auth, request: impl Fn() -> F) -> Result<T, CacheError>
+where
+    F: Future<Output = Result<T, CacheError>>,
+{
+    match request().await {
+        Err(CacheError::Unavailable) => {
+            auth.cache.settle().await;
+            request().await
+        }
+        result => result,
     }
 }
 

@@ -77,6 +77,14 @@ impl Cache {
         }
     }
 
+    /// After [`CacheError::Unavailable`], for those who would rather wait a second than do without: returns once there
+    /// is a connection again, at once when there has been none for longer.
+    pub async fn settle(&self) {
+        if let Kind::Redis(cache) = &self.0 {
+            cache.settle().await;
+        }
+    }
+
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
         dispatch!(self, get(key))
     }

@@ -44,6 +44,10 @@ impl RedisCache {
         self.link.is_connected()
     }
 
+    pub(crate) async fn settle(&self) {
+        self.link.settle().await;
+    }
+
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
         let value: Option<Vec<u8>> = self.query(cmd("GET").arg(key)).await?;
         Ok(value.map(Bytes::from))

@@ -1,6 +1,6 @@
 //! The connection: made, watched and made again in the background. While there is none, nobody waits for one.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use ::redis::{
     AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, ServerError, aio::MultiplexedConnection, cmd,
@@ -10,7 +10,7 @@ use matrixon_runtime::network::without_credentials;
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tracing::{info, warn};
 
@@ -23,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// An idle connection is tried this often, so that its loss is mended before someone needs it.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 const MAX_RECONNECT_DELAY: Duration = Duration::from_millis(500);
+/// A connection is made anew within this, unless Redis is away.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Requests waiting to be written.
 const PIPELINE: usize = 1_024;
 
@@ -30,11 +32,13 @@ const PIPELINE: usize = 1_024;
 pub(crate) struct Link {
     state: Mutex<State>,
     lost: Notify,
+    made: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     connection: Option<MultiplexedConnection>,
+    lost_at: Option<Instant>,
     /// Which connection it is, so that a late failure of an old one does not end the new one.
     generation: u64,
 }
@@ -42,6 +46,20 @@ struct State {
 impl Link {
     pub(crate) fn is_connected(&self) -> bool {
         self.state.lock().connection.is_some()
+    }
+
+    /// Waits for a connection that was lost just now. One that has been away for a second is not waited for.
+    pub(crate) async fn settle(&self) {
+        let mut made = pin!(self.made.notified());
+        made.as_mut().enable();
+        let lost_at = {
+            let state = self.state.lock();
+            if state.connection.is_some() { None } else { state.lost_at }
+        };
+        if let Some(lost_at) = lost_at {
+            // Either way the next request says how it is.
+            let _ = timeout_at(lost_at + SETTLE, made).await;
+        }
     }
 
     pub(crate) async fn run<T>(
@@ -75,6 +93,7 @@ impl Link {
                 state.connection = Some(connection);
                 CONNECTED.set(1);
                 drop(state);
+                self.made.notify_waiters();
                 info!("cache connected");
                 true
             }
@@ -89,6 +108,7 @@ impl Link {
     fn lose(&self, generation: u64, error: &dyn std::fmt::Display) {
         let mut state = self.state.lock();
         if state.generation == generation && state.connection.take().is_some() {
+            state.lost_at = Some(Instant::now());
             CONNECTED.set(0);
             drop(state);
             warn!(%error, "cache disconnected");

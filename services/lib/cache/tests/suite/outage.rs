@@ -161,3 +161,23 @@ async fn a_redis_that_hangs_costs_one_wait_and_then_none() {
     assert!(start.elapsed() < RECOVERY, "{:?}", start.elapsed());
     assert_works(&fixture.cache, 1).await;
 }
+
+/// Who would rather wait than do without waits for a connection that broke, and not for a Redis that is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hiccup_can_be_waited_for() {
+    let fixture = Fixture::redis().await;
+    fixture.cache.set("k", bytes("v"), LONG).await.unwrap();
+    let pid = fixture.server().pid().expect("it runs");
+    signal(pid, Signal::STOP).expect("it stops");
+    assert!(fixture.cache.get("k").await.is_err_and(|error| error.is_unavailable()));
+    signal(pid, Signal::CONT).expect("it goes on");
+    fixture.cache.settle().await;
+    assert_eq!(fixture.cache.get("k").await.unwrap(), Some(bytes("v")));
+
+    fixture.server().kill().expect("it is killed");
+    assert_unavailable(&fixture.cache, LIMIT).await;
+    fixture.cache.settle().await;
+    let start = Instant::now();
+    fixture.cache.settle().await;
+    assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
+}
