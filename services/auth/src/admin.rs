@@ -14,7 +14,7 @@ use matrixon_store::Db;
 
 use crate::{
     error::AuthError,
-    store::{one_time_keys, registration_tokens as store, users as accounts},
+    store::{earlier_keys, one_time_keys, registration_tokens as store, users as accounts},
 };
 
 /// Characters of a registration token that we choose.
@@ -44,12 +44,16 @@ pub struct Invalidated {
 /// replace them. Clients see that and upload new ones. Harmless when repeated.
 pub async fn after_restore(db: &Db) -> Result<Invalidated, AuthError> {
     const BATCH: i64 = 5_000;
-    let mut all = Invalidated::default();
+    let mut all = Invalidated { one_time_keys: earlier_keys::delete_keys(db).await?, fallback_keys: 0 };
+    let mut last = 0;
+    while let Some((queue, keys)) = one_time_keys::empty_queues(db, last, BATCH).await? {
+        all.one_time_keys += keys.unsigned_abs();
+        last = queue;
+    }
     loop {
-        let (one_time_keys, fallback_keys) = one_time_keys::invalidate_batch(db, BATCH).await?;
-        all.one_time_keys += one_time_keys;
-        all.fallback_keys += fallback_keys;
-        if one_time_keys == 0 && fallback_keys == 0 {
+        let used = one_time_keys::use_fallback_keys(db, BATCH).await?;
+        all.fallback_keys += used;
+        if used == 0 {
             return Ok(all);
         }
     }

@@ -151,8 +151,7 @@ pub(crate) async fn append(tx: &mut Tx, outbox: &Outbox, now_ms: i64) -> Result<
         bells.push(Bell { stream, first, last, items: Vec::new() });
     }
     if !outbox.key_counts.is_empty() {
-        let first = tx.advance(Stream::KEY_COUNTS, outbox.key_counts.len()).await?;
-        key_counts::insert_changes(tx, first, &outbox.key_counts, now_ms).await?;
+        let first = key_counts::append(tx, &outbox.key_counts, now_ms).await?;
         bells.push(bell(Stream::KEY_COUNTS, first, &outbox.key_counts, |position, device| {
             KeyCountItem { position, device: *device }.encode_to_vec()
         }));

@@ -14,6 +14,7 @@ use crate::{
     keys::{claim_writer::ClaimWriter, keyring::Keyring},
     mail::Mailer,
     sessions::last_seen::LastSeen,
+    store::one_time_keys::CLAIM_SHARDS,
     threepids::bind::IdentityServers,
     uia::captcha::Captcha,
 };
@@ -36,7 +37,7 @@ pub(crate) struct Shared {
     /// None: there is none.
     pub captcha: Option<Captcha>,
     pub last_seen: LastSeen,
-    pub claims: Appender<ClaimWriter>,
+    pub claims: [Appender<ClaimWriter>; CLAIM_SHARDS],
     pub keyring: Keyring,
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod departures;
 pub(crate) mod device_keys;
 pub(crate) mod device_lists;
 pub(crate) mod devices;
+pub(crate) mod earlier_keys;
 pub(crate) mod key_counts;
 pub(crate) mod login_tokens;
 pub(crate) mod mail_queue;

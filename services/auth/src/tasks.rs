@@ -15,6 +15,8 @@ use crate::{
 };
 
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
+/// While a cluster is upgraded, replicas of the older version still take keys that those of this one do not see.
+const ADOPT_EVERY: Duration = Duration::from_secs(10);
 /// A spent refresh token that comes after this is an unknown one.
 const KEEP_SPENT_MS: i64 = 30 * 24 * 3_600 * 1_000;
 /// How many rows one statement deletes.
@@ -27,8 +29,11 @@ pub(crate) async fn run(auth: Auth, shutdown: Shutdown) {
     flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut prune = interval(PRUNE_EVERY);
     prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut adopt = interval(ADOPT_EVERY);
+    adopt.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            _ = adopt.tick() => adopt_keys(&auth).await,
             _ = flush.tick() => flush_last_seen(&auth).await,
             _ = prune.tick() => prune_all(&auth).await,
             () = shutdown.wait_stopped() => break,
@@ -40,6 +45,12 @@ pub(crate) async fn run(auth: Auth, shutdown: Shutdown) {
 async fn flush_last_seen(auth: &Auth) {
     if let Err(error) = auth.last_seen.flush(&auth.db).await {
         tracing::warn!(%error, "when devices were last seen could not be written");
+    }
+}
+
+async fn adopt_keys(auth: &Auth) {
+    if let Err(error) = keys::prune::adopt(auth).await {
+        tracing::warn!(%error, "one-time keys of an earlier version could not be moved to queues");
     }
 }
 

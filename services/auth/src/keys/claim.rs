@@ -1,6 +1,6 @@
 //! Giving out one-time keys. [`crate::store::one_time_keys`] says why none is given twice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
@@ -10,14 +10,14 @@ use ruma::{OneTimeKeyAlgorithm, OwnedDeviceId, OwnedUserId, ServerName, UserId};
 use serde_json::{Value, json};
 
 use super::{
-    claim_writer::{Given, Nothing},
-    json::ObjectWriter,
+    claim_writer::Nothing,
+    json::{ObjectWriter, push_text},
 };
 use crate::{
     error::AuthError,
     outbox::{self, Outbox},
     state::Auth,
-    store::one_time_keys::{self, Claim},
+    store::one_time_keys::{self, Claim, Given},
 };
 
 /// Keys that one request may ask for.
@@ -36,8 +36,8 @@ struct WantedKey<'a> {
     device: Option<i64>,
 }
 
-/// Keys by the device that gave them.
-type GivenKeys = HashMap<i64, Given>;
+/// In the order of the devices that gave them.
+type GivenKeys = Vec<Given>;
 
 /// The answer to `/keys/claim`: what has no key left is not in it.
 ///
@@ -50,12 +50,15 @@ pub(crate) async fn claim(auth: &Auth, wanted: &Wanted, idempotency_key: &str) -
     }
     let keys = find_devices(auth, wanted.iter().filter(|(user_id, _)| local(user_id))).await?;
     let request = if idempotency_key.is_empty() { random::id(22) } else { idempotency_key.to_owned() };
-    let mut by_algorithm: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    let mut parts: BTreeMap<(&str, usize), Vec<i64>> = BTreeMap::new();
     for key in &keys {
-        by_algorithm.entry(key.algorithm).or_default().extend(key.device);
+        if let Some(device) = key.device {
+            parts.entry((key.algorithm, one_time_keys::shard(&auth.db, device))).or_default().push(device);
+        }
     }
-    let given = by_algorithm.into_iter().map(|(algorithm, devices)| give(auth, algorithm, devices, &request));
-    let given: GivenKeys = try_join_all(given).await?.into_iter().flatten().collect();
+    let given = parts.into_iter().map(|((algorithm, shard), devices)| give(auth, algorithm, shard, devices, &request));
+    let mut given: GivenKeys = try_join_all(given).await?.into_iter().flatten().collect();
+    given.sort_unstable_by_key(|given| given.device);
     let remote = wanted.keys().filter(|user_id| !local(user_id)).map(|user_id| user_id.server_name());
     Ok(build_answer(&keys, &given, remote))
 }
@@ -81,32 +84,31 @@ async fn find_devices<'a>(
     Ok(wanted.zip(users).flat_map(of_user).collect())
 }
 
-/// A one-time key of each device, or its fallback key.
-async fn give(auth: &Auth, algorithm: &str, devices: Vec<i64>, request: &str) -> Result<GivenKeys, AuthError> {
-    let mut given = GivenKeys::with_capacity(devices.len());
-    if devices.is_empty() {
-        return Ok(given);
-    }
-    let claim = Claim { devices: list(&devices), algorithm: algorithm.to_owned(), request: request.to_owned() };
-    match auth.claims.append(claim).await {
-        Ok(taken) => given.extend(taken.keys.into_iter().map(|key| (key.device, key))),
-        Err(AppendError::Refused(Nothing)) => {}
+/// A one-time key of each device of a shard, or its fallback key.
+async fn give(
+    auth: &Auth,
+    algorithm: &str,
+    shard: usize,
+    devices: Vec<i64>,
+    request: &str,
+) -> Result<GivenKeys, AuthError> {
+    let request = format!("{request}/{shard}");
+    let claim = Claim { devices: devices.clone(), algorithm: algorithm.to_owned(), request };
+    let mut given = match auth.claims[shard].append(claim).await {
+        Ok(taken) => taken.keys,
+        Err(AppendError::Refused(Nothing)) => GivenKeys::new(),
         Err(AppendError::Store(error)) if error.is_unavailable() || matches!(*error, StoreError::Retry(_)) => {
             return Err(StoreError::Unavailable(error.to_string()).into());
         }
         Err(AppendError::Store(error)) => return Err(AuthError::Internal(format!("a claim: {error}"))),
         Err(AppendError::Closed) => return Err(StoreError::Unavailable("the process ends".to_owned()).into()),
-    }
-    let without: Vec<i64> = devices.into_iter().filter(|device| !given.contains_key(device)).collect();
-    if !without.is_empty() {
-        let fallback = fall_back(auth, algorithm, &list(&without)).await?;
-        given.extend(fallback.into_iter().map(|key| (key.device, key)));
+    };
+    if given.len() < devices.len() {
+        let have: HashSet<i64> = given.iter().map(|given| given.device).collect();
+        let without: Vec<i64> = devices.into_iter().filter(|device| !have.contains(device)).collect();
+        given.extend(fall_back(auth, algorithm, &Value::from(without).to_string()).await?);
     }
     Ok(given)
-}
-
-fn list(devices: &[i64]) -> String {
-    Value::from(devices).to_string()
 }
 
 /// What may be given any number of times.
@@ -139,25 +141,37 @@ async fn try_fall_back(auth: &Auth, algorithm: &str, devices: &str) -> Result<Ve
     Ok(rows.into_iter().map(|row| Given { device: row.device, key_id: row.key_id, json: row.json }).collect())
 }
 
-fn build_answer<'a>(keys: &[WantedKey<'_>], given: &GivenKeys, remote: impl Iterator<Item = &'a ServerName>) -> Bytes {
-    let mut users = ObjectWriter::with_capacity(320 * given.len());
-    for of_user in keys.chunk_by(|a, b| a.user_id == b.user_id) {
-        let mut devices = ObjectWriter::new();
-        for key in of_user {
-            if let Some(given) = key.device.and_then(|device| given.get(&device)) {
-                let mut one = ObjectWriter::with_capacity(given.json.len() + 64);
-                one.member(&format!("{}:{}", key.algorithm, given.key_id), &given.json);
-                devices.member(key.device_id, &one.finish());
-            }
+fn build_answer<'a>(keys: &[WantedKey<'_>], given: &[Given], remote: impl Iterator<Item = &'a ServerName>) -> Bytes {
+    let bytes: usize = given.iter().map(|given| given.json.len() + 160).sum();
+    let mut json = String::with_capacity(bytes + 64);
+    json.push_str(r#"{"one_time_keys":{"#);
+    let mut name = String::new();
+    let mut user = None;
+    for key in keys {
+        let found = key.device.and_then(|device| given.binary_search_by_key(&device, |given| given.device).ok());
+        let Some(given) = found.map(|at| &given[at]) else { continue };
+        if user == Some(key.user_id) {
+            json.push(',');
+        } else {
+            json.push_str(if user.is_some() { "}," } else { "" });
+            push_text(&mut json, key.user_id.as_str());
+            json.push_str(":{");
+            user = Some(key.user_id);
         }
-        if !devices.is_empty() {
-            users.member(of_user[0].user_id.as_str(), &devices.finish());
-        }
+        push_text(&mut json, key.device_id);
+        json.push_str(":{");
+        name.clear();
+        name.extend([key.algorithm, ":", &given.key_id]);
+        push_text(&mut json, &name);
+        json.push(':');
+        json.push_str(&given.json);
+        json.push('}');
     }
-    let mut answer = ObjectWriter::new();
-    answer.member("one_time_keys", &users.finish());
-    answer.member("failures", &build_failures(remote));
-    answer.finish().into()
+    json.push_str(if user.is_some() { "}}" } else { "}" });
+    json.push_str(r#","failures":"#);
+    json.push_str(&build_failures(remote));
+    json.push('}');
+    json.into()
 }
 
 /// Servers that could not be asked.

@@ -10,20 +10,10 @@ use matrixon_store::{
 };
 use prost::Message as _;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::store::{
     key_counts,
-    one_time_keys::{self, Claim},
+    one_time_keys::{self, Claim, Given},
 };
-
-/// The key that one device gave.
-pub(crate) struct Given {
-    pub device: i64,
-    pub key_id: String,
-    pub json: String,
-}
 
 /// What a claim got, and the first position of its devices in stream `key_counts`.
 pub(crate) struct Taken {
@@ -37,6 +27,8 @@ pub(crate) struct Nothing;
 pub(crate) struct ClaimWriter {
     pub bus: Bus,
     pub clock: Clock,
+    /// Of which devices: see [`one_time_keys::shard`].
+    pub shard: usize,
 }
 
 impl StreamWriter for ClaimWriter {
@@ -44,20 +36,21 @@ impl StreamWriter for ClaimWriter {
     type Done = Taken;
     type Refusal = Nothing;
 
+    fn begin(&self) -> &'static str {
+        one_time_keys::BEGIN_CLAIM[self.shard]
+    }
+
     async fn write(&self, tx: &mut Tx, items: &[Claim]) -> Result<Verdicts<Self>, StoreError> {
         let now_ms = self.clock.now_ms();
-        one_time_keys::take_turn(tx).await?;
         let (mut taken, mut devices) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
-            let given = one_time_keys::claim(tx, item, now_ms).await?;
-            let keys = given.as_deref().map(read_given).transpose()?.unwrap_or_default();
+            let keys = one_time_keys::claim(tx, item, now_ms).await?;
             devices.extend(keys.iter().map(|key| key.device));
             taken.push(keys);
         }
         let mut position = 0;
         if !devices.is_empty() {
-            position = tx.advance(Stream::KEY_COUNTS, devices.len()).await?;
-            key_counts::insert_changes(tx, position, &devices, now_ms).await?;
+            position = key_counts::append(tx, &devices, now_ms).await?;
         }
         let verdicts = taken.into_iter().map(|keys| {
             let first = position;
@@ -81,16 +74,6 @@ impl StreamWriter for ClaimWriter {
     }
 
     fn bytes(&self, item: &Claim) -> usize {
-        item.devices.len()
+        8 * item.devices.len()
     }
-}
-
-/// What the store wrote: `[[device, "key id", key], …]`.
-fn read_given(json: &str) -> Result<Vec<Given>, StoreError> {
-    #[derive(Deserialize)]
-    struct Row<'a>(i64, String, #[serde(borrow)] &'a RawValue);
-
-    let rows: Vec<Row<'_>> =
-        serde_json::from_str(json).map_err(|error| StoreError::inconsistent("key_claims", error))?;
-    Ok(rows.into_iter().map(|Row(device, key_id, key)| Given { device, key_id, json: key.get().to_owned() }).collect())
 }

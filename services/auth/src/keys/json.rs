@@ -63,10 +63,6 @@ impl ObjectWriter {
         self.json.push(':');
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.empty
-    }
-
     pub(super) fn finish(mut self) -> String {
         self.json.push('}');
         self.json
@@ -81,7 +77,7 @@ pub(super) fn text(value: &str) -> String {
 }
 
 /// Ids are plain most of the time: then nothing has to be escaped.
-fn push_text(json: &mut String, value: &str) {
+pub(super) fn push_text(json: &mut String, value: &str) {
     let plain = value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
     if plain {
         json.push('"');

@@ -4,7 +4,7 @@ use matrixon_store::StoreError;
 
 use crate::{
     state::Auth,
-    store::{backup_versions, device_lists, key_counts, one_time_keys},
+    store::{backup_versions, device_lists, earlier_keys, key_counts, one_time_keys},
 };
 
 const KEEP_MS: i64 = 7 * 24 * 3_600 * 1_000;
@@ -14,21 +14,45 @@ const KEEP_COUNTS_MS: i64 = 24 * 3_600 * 1_000;
 const KEEP_CLAIMS_MS: i64 = 3_600 * 1_000;
 const KEEP_UPLOADS_MS: i64 = 30 * 24 * 3_600 * 1_000;
 const BATCH: i64 = 1_000;
+/// Each may have given out thousands of keys.
+const CLAIMS_BATCH: i64 = 10;
 
 /// Deletes what is old, a batch at a time. Any replica may do it, several at once too.
 pub(crate) async fn prune(auth: &Auth) -> Result<u64, StoreError> {
     let now_ms = auth.clock.now_ms();
     let cutoff_ms = now_ms - KEEP_MS;
-    let mut total = 0;
+    let mut total = prune_claims(auth, now_ms - KEEP_CLAIMS_MS).await?;
     loop {
         let changes = device_lists::prune_changes(&auth.db, cutoff_ms, BATCH).await?;
         let counts = key_counts::prune_changes(&auth.db, now_ms - KEEP_COUNTS_MS, BATCH).await?;
-        let claims = one_time_keys::prune_claims(&auth.db, now_ms - KEEP_CLAIMS_MS, BATCH).await?;
+        let claims = earlier_keys::prune_claims(&auth.db, now_ms - KEEP_CLAIMS_MS, BATCH).await?;
         let uploads = one_time_keys::prune_uploads(&auth.db, now_ms - KEEP_UPLOADS_MS, BATCH).await?;
         let backups = backup_versions::prune_deleted(&auth.db, BATCH).await?;
         total += changes + counts + claims + uploads + backups;
         if changes.max(counts).max(claims).max(uploads).max(backups) < BATCH as u64 {
             return Ok(total);
         }
+    }
+}
+
+async fn prune_claims(auth: &Auth, cutoff_ms: i64) -> Result<u64, StoreError> {
+    let mut total = 0;
+    loop {
+        let pruned = one_time_keys::prune_grants(&auth.db, cutoff_ms, CLAIMS_BATCH).await?;
+        total += pruned;
+        if pruned < CLAIMS_BATCH as u64 {
+            return Ok(total);
+        }
+    }
+}
+
+/// Takes over the one-time keys that a version without queues has left behind, or still takes.
+pub(crate) async fn adopt(auth: &Auth) -> Result<(), StoreError> {
+    loop {
+        let adopted = earlier_keys::adopt_keys(&auth.db).await?;
+        if adopted == 0 {
+            return Ok(());
+        }
+        tracing::info!(keys = adopted, "one-time keys of an earlier version moved to queues");
     }
 }

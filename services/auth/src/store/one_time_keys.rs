@@ -1,20 +1,36 @@
-//! Tables `one_time_keys`, `fallback_keys`, `key_claims` and `key_uploads`.
+//! Tables `key_queues`, `queued_keys`, `key_grants`, `key_uploads` and `fallback_keys`.
 //!
 //! # Why a claim neither gives a key twice nor misses one
-//! Claims take turns, in the whole cluster ([`take_turn`]): one that finds nothing knows that there is nothing, and a key is
-//! deleted in the transaction that gives it out. What limits them is then the work on each key, so there is as little of it as
-//! can be: one look-up and one deletion. The rest is a row a request: what a claim gave is kept for an hour in `key_claims`,
-//! so that one that arrives twice (same idempotency key) gets the same keys.
+//! The keys of a device and algorithm are numbered in the order of their upload, and their queue knows which number is given
+//! out next. A claim moves that on and reads the keys it has passed; since claims of a device take turns, in the whole cluster
+//! ([`BEGIN_CLAIM`]), one that finds nothing knows that there is nothing. Moving on is an update in place in a small table, and
+//! the only thing that is written for each key.
 //!
-//! An upload that arrives again after its keys were claimed does not bring them back: ids that a device has uploaded
-//! (`key_uploads`) are not taken a second time.
+//! What a claim was given is remembered for an hour in `key_grants`, one row, so that one that arrives twice (same idempotency
+//! key) gets the same keys; the keys themselves are deleted with it. An upload that arrives again after its keys were claimed
+//! does not bring them back: ids that a device has uploaded (`key_uploads`) are not taken a second time.
 
 use std::collections::HashSet;
 
-use matrixon_store::{Db, StoreError, Tx, exec, from_row, sql};
+use matrixon_store::{Db, Ex, StoreError, Tx, exec, from_row, sql, sqlx, timed};
+use serde_json::value::RawValue;
 
-/// PostgreSQL advisory lock under which keys are given out ("mxotk").
-const CLAIMS: i64 = 0x6d_786f_746b;
+/// Claims of the devices of one shard take turns; those of several do not wait for each other.
+pub(crate) const CLAIM_SHARDS: usize = 2;
+
+/// How the transaction of a claim begins in PostgreSQL: it waits for its turn, by an advisory lock ("mxotk" + shard). The plans
+/// are made for the most common case, many devices of very many, whatever the statistics of a young database say.
+pub(crate) const BEGIN_CLAIM: [&str; CLAIM_SHARDS] = [
+    "begin; set local enable_seqscan = off; set local plan_cache_mode = force_generic_plan; \
+     select pg_advisory_xact_lock(470172005483)",
+    "begin; set local enable_seqscan = off; set local plan_cache_mode = force_generic_plan; \
+     select pg_advisory_xact_lock(470172005484)",
+];
+
+/// The shard of a device. SQLite has one writer, and so one shard.
+pub(crate) fn shard(db: &Db, device: i64) -> usize {
+    if db.is_postgres() { device.unsigned_abs() as usize % CLAIM_SHARDS } else { 0 }
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct FallbackRow {
@@ -25,93 +41,114 @@ pub(crate) struct FallbackRow {
 }
 from_row!(FallbackRow { device, key_id, json, used });
 
-/// Waits until no other transaction gives out keys, and keeps others from it until this one ends.
-pub(crate) async fn take_turn(tx: &mut Tx) -> Result<(), StoreError> {
-    // SQLite has one writer at a time
-    if matches!(tx, Tx::Pg(_)) {
-        exec!(tx.ex(), "select pg_advisory_xact_lock($1)", CLAIMS)?;
-    }
-    Ok(())
-}
-
-/// What one request wants: a key of an algorithm of each of these devices (JSON: `[number, …]`).
+/// What one request wants of one shard: a key of an algorithm of each of these devices.
 pub(crate) struct Claim {
-    pub devices: String,
+    pub devices: Vec<i64>,
     pub algorithm: String,
     /// Its idempotency key.
     pub request: String,
 }
 
-/// Gives out the oldest key of each device that has one; with the same `request`, what that was given before.
-/// JSON: `[[device, "key id", key], …]`; none, if there is not a single key. After [`take_turn`].
-pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Option<String>, StoreError> {
-    match tx {
-        Tx::Pg(_) => claim_postgres(tx, claim, now_ms).await,
-        Tx::Sqlite(_) => claim_sqlite(tx, claim, now_ms).await,
-    }
+/// The key that one device gave.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub device: i64,
+    pub key_id: String,
+    pub json: String,
+}
+from_row!(Given { device, key_id, json });
+
+const CLAIM: &str = "with moved as (
+         update key_queues q set next = q.next + 1 from unnest($1) as w (device)
+         where q.device = w.device and q.algorithm = $2 and q.next < q.ends
+           and not exists (select 1 from key_grants where request = $3 and algorithm = $2)
+         returning q.device, q.id as queue, q.next - 1 as number
+     ), granted as (
+         insert into key_grants (request, algorithm, given, created_ts)
+         select $3, $2, '[' || string_agg('[' || queue || ',' || number || ']', ',') || ']', $4
+         from moved having count(*) > 0
+     )
+     select array_agg(m.device), array_agg(k.key_id), array_agg(k.json)
+     from moved m cross join lateral (
+         select * from queued_keys k where k.queue = m.queue and k.number = m.number offset 0) k";
+
+/// Gives out the oldest key of each device that has one; with the same `request`, what that was given before. In a
+/// transaction that began by [`BEGIN_CLAIM`].
+pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Vec<Given>, StoreError> {
+    let given = match tx.ex() {
+        Ex::Pg(connection) => claim_postgres(connection, claim, now_ms).await?,
+        Ex::Sqlite(_) => claim_sqlite(tx, claim, now_ms).await?,
+    };
+    // nothing is left, or it has arrived before
+    if given.is_empty() { find_granted(tx, claim).await } else { Ok(given) }
 }
 
-async fn claim_postgres(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Option<String>, StoreError> {
-    let given = sql!(
-        tx.ex(),
-        fetch_optional as (String,),
-        "with before as materialized (
-             select given from key_claims where request = $3 and algorithm = $2
-         ), chosen as materialized (
-             select k.place
-             from unnest(string_to_array(btrim($1, '[]'), ',')::bigint[]) as w (device) cross join lateral (
-                 select o.ctid as place from one_time_keys o
-                 where o.device = w.device and o.algorithm = $2 order by o.id limit 1) k
-             where not exists (select 1 from before)
-         ), gone as (
-             delete from one_time_keys o using chosen c where o.ctid = c.place returning o.device, o.key_id, o.json
-         ), packed as materialized (
-             select '[' || string_agg(format('[%s,%s,%s]', device, to_json(key_id), json), ',') || ']' as given
-             from gone having count(*) > 0
-         ), kept as (
-             insert into key_claims (request, algorithm, given, created_ts) select $3, $2, given, $4 from packed
-         )
-         select given from packed union all select given from before",
-        claim.devices.as_str(),
-        claim.algorithm.as_str(),
-        claim.request.as_str(),
-        now_ms
-    )?;
-    Ok(given.map(|(given,)| given))
+async fn claim_postgres(
+    connection: &mut sqlx::PgConnection,
+    claim: &Claim,
+    now_ms: i64,
+) -> Result<Vec<Given>, StoreError> {
+    type Columns = (Option<Vec<i64>>, Option<Vec<String>>, Option<Vec<String>>);
+
+    let query = sqlx::query_as::<_, Columns>(CLAIM)
+        .bind(claim.devices.as_slice())
+        .bind(claim.algorithm.as_str())
+        .bind(claim.request.as_str())
+        .bind(now_ms);
+    let (Some(devices), Some(ids), Some(keys)) = timed(CLAIM, query.fetch_one(connection)).await? else {
+        return Ok(Vec::new());
+    };
+    let given = devices.into_iter().zip(ids).zip(keys);
+    Ok(given.map(|((device, key_id), json)| Given { device, key_id, json }).collect())
 }
 
-async fn claim_sqlite(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Option<String>, StoreError> {
-    let before = sql!(
-        tx.ex(),
-        fetch_optional as (String,),
-        "select given from key_claims where request = $1 and algorithm = $2",
-        claim.request.as_str(),
-        claim.algorithm.as_str()
-    )?;
-    if let Some((given,)) = before {
-        return Ok(Some(given));
-    }
+async fn claim_sqlite(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Vec<Given>, StoreError> {
+    // as one row: each costs a change of threads
     let chosen = sql!(
         tx.ex(),
-        fetch_one as (Option<String>, Option<String>),
-        "select json_group_array(k.id),
-                '[' || group_concat('[' || k.device || ',' || json_quote(k.key_id) || ',' || k.json || ']') || ']'
-         from json_each($1) w cross join one_time_keys k on k.id = (
-             select min(o.id) from one_time_keys o where o.device = w.value and o.algorithm = $2)",
-        claim.devices.as_str(),
-        claim.algorithm.as_str()
+        fetch_one as (Option<String>, Option<String>, Option<String>),
+        "select json_group_array(q.id), '[' || group_concat('[' || q.id || ',' || q.next || ']') || ']',
+                '[' || group_concat('[' || q.device || ',' || json_quote(k.key_id) || ',' || k.json || ']') || ']'
+         from json_each($1) w
+         cross join key_queues q on q.device = w.value and q.algorithm = $2 and q.next < q.ends
+         cross join queued_keys k on k.queue = q.id and k.number = q.next
+         where not exists (select 1 from key_grants where request = $3 and algorithm = $2)",
+        serde_json::Value::from(claim.devices.as_slice()).to_string(),
+        claim.algorithm.as_str(),
+        claim.request.as_str()
     )?;
-    let (Some(ids), Some(given)) = chosen else { return Ok(None) };
-    exec!(tx.ex(), "delete from one_time_keys where id in (select value from json_each($1))", ids)?;
+    let (Some(queues), Some(granted), Some(given)) = chosen else { return Ok(Vec::new()) };
+    exec!(tx.ex(), "update key_queues set next = next + 1 where id in (select value from json_each($1))", queues)?;
     exec!(
         tx.ex(),
-        "insert into key_claims (request, algorithm, given, created_ts) values ($1, $2, $3, $4)",
+        "insert into key_grants (request, algorithm, given, created_ts) values ($1, $2, $3, $4)",
         claim.request.as_str(),
         claim.algorithm.as_str(),
-        given.as_str(),
+        granted,
         now_ms
     )?;
-    Ok(Some(given))
+    let rows: Vec<(i64, String, &RawValue)> =
+        serde_json::from_str(&given).map_err(|error| StoreError::inconsistent("queued_keys", error))?;
+    let given = rows.into_iter().map(|(device, key_id, json)| Given { device, key_id, json: json.get().to_owned() });
+    Ok(given.collect())
+}
+
+/// What a request was given before.
+async fn find_granted(tx: &mut Tx, claim: &Claim) -> Result<Vec<Given>, StoreError> {
+    sql!(
+        tx.ex(), fetch_all as Given,
+        pg: "select q.device, k.key_id, k.json
+             from key_grants g cross join json_array_elements(g.given::json) w
+             join key_queues q on q.id = (w ->> 0)::bigint
+             join queued_keys k on k.queue = q.id and k.number = (w ->> 1)::bigint
+             where g.request = $1 and g.algorithm = $2",
+        lite: "select q.device, k.key_id, k.json
+               from key_grants g cross join json_each(g.given) w
+               cross join key_queues q on q.id = w.value ->> 0
+               cross join queued_keys k on k.queue = q.id and k.number = w.value ->> 1
+               where g.request = $1 and g.algorithm = $2",
+        claim.request.as_str(), claim.algorithm.as_str()
+    )
 }
 
 /// The fallback keys that `devices` (JSON: `[number, …]`) have of an algorithm, in the order of the devices.
@@ -144,10 +181,7 @@ pub(crate) async fn mark_fallback_keys_used(tx: &mut Tx, keys: &str) -> Result<(
     Ok(())
 }
 
-// `offset 0` and `cross join` keep both databases to one look-up a key; left to themselves they might go through all keys of
-// the device for every one.
-
-/// (algorithm, key id, JSON) of those of `keys` (JSON: `[{algorithm, key_id, json}]`) that the device has.
+/// (algorithm, key id, JSON) of those of `keys` (JSON: `[{algorithm, key_id, json}]`) that the device still has to give.
 pub(crate) async fn load_one_time_keys(
     tx: &mut Tx,
     device: i64,
@@ -155,26 +189,43 @@ pub(crate) async fn load_one_time_keys(
 ) -> Result<Vec<(String, String, String)>, StoreError> {
     sql!(
         tx.ex(), fetch_all as (String, String, String),
-        pg: "select k.algorithm, k.key_id, k.json
-             from json_to_recordset($2::json) as w (algorithm text, key_id text) cross join lateral (
-                 select * from one_time_keys o
-                 where o.device = $1 and o.algorithm = w.algorithm and o.key_id = w.key_id offset 0) k",
-        lite: "select k.algorithm, k.key_id, k.json from json_each($2) w cross join one_time_keys k
-                   on k.device = $1 and k.algorithm = w.value ->> '$.algorithm' and k.key_id = w.value ->> '$.key_id'",
+        pg: "select q.algorithm, k.key_id, k.json
+             from key_queues q join queued_keys k on k.queue = q.id and k.number >= q.next
+             where q.device = $1 and (q.algorithm, k.key_id) in (
+                 select algorithm, key_id from json_to_recordset($2::json) as w (algorithm text, key_id text))",
+        lite: "select q.algorithm, k.key_id, k.json
+               from key_queues q cross join queued_keys k on k.queue = q.id and k.number >= q.next
+               where q.device = $1 and (q.algorithm, k.key_id) in (
+                   select value ->> '$.algorithm', value ->> '$.key_id' from json_each($2))",
         device, keys
     )
 }
 
-/// Adds keys (JSON: `[{algorithm, key_id, json}]`) in their order.
+/// Appends keys (JSON: `[{n, algorithm, key_id, json}]`) in the order of their `n`.
 pub(crate) async fn insert_one_time_keys(tx: &mut Tx, device: i64, keys: &str) -> Result<(), StoreError> {
     exec!(
         tx.ex(),
-        pg: "insert into one_time_keys (device, algorithm, key_id, json)
-             select $1, w.algorithm, w.key_id, w.json
-             from json_to_recordset($2::json) as w (n bigint, algorithm text, key_id text, json text) order by w.n",
-        lite: "insert into one_time_keys (device, algorithm, key_id, json)
-               select $1, value ->> '$.algorithm', value ->> '$.key_id', value ->> '$.json'
-               from json_each($2) where true order by key",
+        pg: "insert into key_queues (device, algorithm, ends)
+             select $1, algorithm, count(*) from json_to_recordset($2::json) as w (algorithm text)
+             group by algorithm order by algorithm
+             on conflict (device, algorithm) do update set ends = key_queues.ends + excluded.ends",
+        lite: "insert into key_queues (device, algorithm, ends)
+               select $1, value ->> '$.algorithm' as algorithm, count(*) from json_each($2) where true group by 2
+               on conflict (device, algorithm) do update set ends = ends + excluded.ends",
+        device, keys
+    )?;
+    exec!(
+        tx.ex(),
+        pg: "insert into queued_keys (queue, number, key_id, json)
+             select q.id, q.ends - count(*) over of_queue + row_number() over (of_queue order by w.n) - 1, w.key_id, w.json
+             from json_to_recordset($2::json) as w (n bigint, algorithm text, key_id text, json text)
+             join key_queues q on q.device = $1 and q.algorithm = w.algorithm
+             window of_queue as (partition by q.id)",
+        lite: "insert into queued_keys (queue, number, key_id, json)
+               select q.id, q.ends - count(*) over of_queue + row_number() over (partition by q.id order by w.key) - 1,
+                      w.value ->> '$.key_id', w.value ->> '$.json'
+               from json_each($2) w join key_queues q on q.device = $1 and q.algorithm = w.value ->> '$.algorithm'
+               window of_queue as (partition by q.id)",
         device, keys
     )?;
     Ok(())
@@ -224,20 +275,38 @@ pub(crate) async fn count_one_time_keys(tx: &mut Tx, device: i64) -> Result<Vec<
     sql!(
         tx.ex(),
         fetch_all as (String, i64),
-        "select algorithm, count(*) from one_time_keys where device = $1 group by algorithm",
+        "select algorithm, ends - next from key_queues where device = $1 and next < ends",
         device
     )
 }
 
-/// Forgets at most `limit` claims of before `cutoff_ms`.
-pub(crate) async fn prune_claims(db: &Db, cutoff_ms: i64, limit: i64) -> Result<u64, StoreError> {
-    exec!(
-        db.write(),
-        "delete from key_claims where (request, algorithm) in (
-             select request, algorithm from key_claims where created_ts < $1 limit $2)",
-        cutoff_ms,
-        limit
-    )
+/// Forgets at most `limit` claims of before `cutoff_ms`, with the keys that they gave out.
+pub(crate) async fn prune_grants(db: &Db, cutoff_ms: i64, limit: i64) -> Result<u64, StoreError> {
+    let mut tx = db.begin().await?;
+    let due = sql!(
+        tx.ex(), fetch_all as (String, String, String),
+        pg: "select request, algorithm, given from key_grants where created_ts < $1 limit $2 for update skip locked",
+        lite: "select request, algorithm, given from key_grants where created_ts < $1 limit $2",
+        cutoff_ms, limit
+    )?;
+    for (request, algorithm, given) in &due {
+        exec!(
+            tx.ex(),
+            pg: "delete from queued_keys k using json_array_elements($1::json) w
+                 where k.queue = (w ->> 0)::bigint and k.number = (w ->> 1)::bigint",
+            lite: "delete from queued_keys where (queue, number) in (
+                       select value ->> 0, value ->> 1 from json_each($1))",
+            given.as_str()
+        )?;
+        exec!(
+            tx.ex(),
+            "delete from key_grants where request = $1 and algorithm = $2",
+            request.as_str(),
+            algorithm.as_str()
+        )?;
+    }
+    tx.commit().await?;
+    Ok(due.len() as u64)
 }
 
 /// Forgets at most `limit` uploads of before `cutoff_ms`.
@@ -251,19 +320,31 @@ pub(crate) async fn prune_uploads(db: &Db, cutoff_ms: i64, limit: i64) -> Result
     )
 }
 
-/// Deletes every one-time key, and marks every fallback key as used; how many of each. Batches of `limit`.
-pub(crate) async fn invalidate_batch(db: &Db, limit: i64) -> Result<(u64, u64), StoreError> {
-    let deleted = exec!(
-        db.write(),
-        "delete from one_time_keys where (device, algorithm, key_id) in (
-             select device, algorithm, key_id from one_time_keys order by device limit $1)",
+/// Empties the queues with ids beyond `after`, at most `limit` of them: the last one's id and the number of keys that had not
+/// been given out. None: there are no more.
+pub(crate) async fn empty_queues(db: &Db, after: i64, limit: i64) -> Result<Option<(i64, i64)>, StoreError> {
+    let mut tx = db.begin().await?;
+    let (last, waiting) = sql!(
+        tx.ex(),
+        fetch_one as (Option<i64>, Option<i64>),
+        "select max(id), cast(sum(ends - next) as bigint)
+         from (select id, next, ends from key_queues where id > $1 order by id limit $2) q",
+        after,
         limit
     )?;
-    let used = exec!(
+    let (Some(last), Some(waiting)) = (last, waiting) else { return Ok(None) };
+    exec!(tx.ex(), "delete from queued_keys where queue > $1 and queue <= $2", after, last)?;
+    exec!(tx.ex(), "update key_queues set next = ends where id > $1 and id <= $2 and next < ends", after, last)?;
+    tx.commit().await?;
+    Ok(Some((last, waiting)))
+}
+
+/// Marks at most `limit` unused fallback keys as used.
+pub(crate) async fn use_fallback_keys(db: &Db, limit: i64) -> Result<u64, StoreError> {
+    exec!(
         db.write(),
         "update fallback_keys set used = true where (device, algorithm) in (
              select device, algorithm from fallback_keys where not used order by device limit $1)",
         limit
-    )?;
-    Ok((deleted, used))
+    )
 }

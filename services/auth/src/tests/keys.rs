@@ -6,7 +6,10 @@ use http::Method;
 use matrixon_accounts::{device_lists, one_time_keys::load_key_counts};
 use matrixon_bus::BusEvent;
 use matrixon_proto::bus::v1::{Bell, DeviceListItem};
-use matrixon_store::streams::{self, Stream};
+use matrixon_store::{
+    Db, exec, sql,
+    streams::{self, Stream},
+};
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -149,7 +152,7 @@ async fn what_is_old_is_pruned() {
     on_both(open(), |mut server| async move {
         let alice = server.register("alice").await;
         let holder = server.authenticate(&alice).await.unwrap();
-        server.post(UPLOAD, Some(&alice), json!({ "one_time_keys": { "a:1": "x" } })).await.ok();
+        server.post(UPLOAD, Some(&alice), json!({ "one_time_keys": { "a:1": "x", "a:2": "y" } })).await.ok();
         for name in ["one", "two", "three"] {
             let path = format!("/v3/devices/{}", holder.device_id);
             server.put(&path, Some(&alice), json!({ "display_name": name })).await.ok();
@@ -175,17 +178,76 @@ async fn what_is_old_is_pruned() {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), pruned).await.unwrap();
+        // the claimed key is gone, the other one waits
+        let list = async || sql!(server.db.read(), fetch_all as (String,), "select key_id from queued_keys").unwrap();
+        let gone = async {
+            while list().await != [("2".to_owned(),)] {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
         // the id is forgotten too, so the key would be taken again
         let again = server.post(UPLOAD, Some(&alice), json!({ "one_time_keys": { "a:1": "x" } }));
         let counts = tokio::time::timeout(Duration::from_secs(20), async {
             let mut counts = again.await.ok();
-            while counts["one_time_key_counts"]["a"] != 1 {
+            while counts["one_time_key_counts"]["a"] != 2 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 counts = server.post(UPLOAD, Some(&alice), json!({ "one_time_keys": { "a:1": "x" } })).await.ok();
             }
             counts
         });
         counts.await.unwrap();
+    })
+    .await;
+}
+
+/// What a version without queues wrote.
+async fn insert_earlier_key(db: &Db, device: i64, key_id: &str) {
+    let query = "insert into one_time_keys (device, algorithm, key_id, json) values ($1, 'a', $2, $3)";
+    exec!(db.write(), query, device, key_id, format!("\"{key_id}\"")).unwrap();
+}
+
+#[tokio::test]
+async fn keys_of_an_earlier_version_are_adopted() {
+    on_both(open(), |mut server| async move {
+        let mut tokens = Vec::new();
+        for name in ["alice", "bob"] {
+            tokens.push(server.register(name).await);
+        }
+        let alice = server.authenticate(&tokens[0]).await.unwrap();
+        let bob = server.authenticate(&tokens[1]).await.unwrap();
+        let mut devices = Vec::new();
+        for holder in [&alice, &bob] {
+            let found = matrixon_accounts::devices::find_device(&server.db, &holder.user_id, &holder.device_id).await;
+            devices.push(found.unwrap().unwrap());
+        }
+        server.post(UPLOAD, Some(&tokens[0]), json!({ "one_time_keys": { "a:1": "1", "b:1": "1" } })).await.ok();
+        for key_id in ["2", "3"] {
+            insert_earlier_key(&server.db, devices[0], key_id).await;
+            insert_earlier_key(&server.db, devices[1], key_id).await;
+        }
+        // a process looks for them when it starts
+        server.restart(|_| {}).await;
+        let adopted = async {
+            while load_key_counts(&server.db, devices[1]).await.unwrap().one_time_keys.get("a") != Some(&2) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), adopted).await.unwrap();
+        let counts = load_key_counts(&server.db, devices[0]).await.unwrap().one_time_keys;
+        assert_eq!((counts["a"], counts["b"]), (3, 1));
+        let body = json!({ "one_time_keys": {
+            &alice.user_id: { &alice.device_id: "a" }, &bob.user_id: { &bob.device_id: "a" } } });
+        let mut given = Vec::new();
+        for _ in 0..4 {
+            let answer = server.post(CLAIM, Some(&tokens[0]), body.clone()).await.ok();
+            let keys = &answer["one_time_keys"];
+            given.push((keys[&alice.user_id][&alice.device_id].clone(), keys[&bob.user_id][&bob.device_id].clone()));
+        }
+        let key = |id: &str| json!({ format!("a:{id}"): id });
+        let expected =
+            [(key("1"), key("2")), (key("2"), key("3")), (key("3"), Value::Null), (Value::Null, Value::Null)];
+        assert_eq!(given, expected);
     })
     .await;
 }

@@ -21,7 +21,7 @@ pub async fn load_key_counts(db: &Db, device: i64) -> Result<KeyCounts, StoreErr
     let rows = sql!(
         db.read(),
         fetch_all as (String, i64),
-        "select algorithm, count(*) from one_time_keys where device = $1 group by algorithm
+        "select algorithm, ends - next from key_queues where device = $1 and next < ends
          union all
          select algorithm, -1 from fallback_keys where device = $1 and not used
          order by 1",

@@ -146,12 +146,10 @@ impl World {
     /// The device has this many one-time keys now, and an unused fallback key or none.
     pub(crate) async fn set_keys(&self, device: i64, count: i64, fallback: bool) {
         let mut tx = self.db.begin().await.unwrap();
-        exec!(tx.ex(), "delete from one_time_keys where device = $1", device).unwrap();
+        exec!(tx.ex(), "delete from key_queues where device = $1", device).unwrap();
         exec!(tx.ex(), "delete from fallback_keys where device = $1", device).unwrap();
-        for number in 0..count {
-            let query = "insert into one_time_keys (device, algorithm, key_id, json) values ($1, 'signed_curve25519', $2, '{}')";
-            exec!(tx.ex(), query, device, number.to_string()).unwrap();
-        }
+        let query = "insert into key_queues (device, algorithm, next, ends) values ($1, 'signed_curve25519', 7, $2)";
+        exec!(tx.ex(), query, device, 7 + count).unwrap();
         if fallback {
             let query = "insert into fallback_keys (device, algorithm, key_id, json) values ($1, 'signed_curve25519', 'f', '{}')";
             exec!(tx.ex(), query, device).unwrap();
