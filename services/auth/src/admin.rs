@@ -44,12 +44,18 @@ pub struct Invalidated {
 /// replace them. Clients see that and upload new ones. Harmless when repeated.
 pub async fn after_restore(db: &Db) -> Result<Invalidated, AuthError> {
     const BATCH: i64 = 5_000;
-    let mut all = Invalidated { one_time_keys: earlier_keys::delete_keys(db).await?, fallback_keys: 0 };
+    let mut all = Invalidated::default();
+    let mut from = 0;
+    while let Some((keys, next)) = earlier_keys::delete_keys(db, from).await? {
+        all.one_time_keys += keys;
+        from = next;
+    }
     let mut last = 0;
     while let Some((queue, keys)) = one_time_keys::empty_queues(db, last, BATCH).await? {
         all.one_time_keys += keys.unsigned_abs();
         last = queue;
     }
+    while one_time_keys::delete_grants(db, BATCH).await? > 0 {}
     loop {
         let used = one_time_keys::use_fallback_keys(db, BATCH).await?;
         all.fallback_keys += used;

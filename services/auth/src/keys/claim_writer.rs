@@ -36,18 +36,17 @@ impl StreamWriter for ClaimWriter {
     type Done = Taken;
     type Refusal = Nothing;
 
-    fn begin(&self) -> &'static str {
-        one_time_keys::BEGIN_CLAIM[self.shard]
-    }
-
     async fn write(&self, tx: &mut Tx, items: &[Claim]) -> Result<Verdicts<Self>, StoreError> {
         let now_ms = self.clock.now_ms();
-        let (mut taken, mut devices) = (Vec::with_capacity(items.len()), Vec::new());
-        for item in items {
-            let keys = one_time_keys::claim(tx, item, now_ms).await?;
-            devices.extend(keys.iter().map(|key| key.device));
-            taken.push(keys);
+        one_time_keys::take_turn(tx, self.shard).await?;
+        // a device's queues are locked in the order of their algorithms, as by uploads
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        order.sort_by_key(|at| items[*at].algorithm.as_str());
+        let mut taken: Vec<Vec<Given>> = items.iter().map(|_| Vec::new()).collect();
+        for at in order {
+            taken[at] = one_time_keys::claim(tx, &items[at], now_ms).await?;
         }
+        let devices: Vec<i64> = taken.iter().flatten().map(|key| key.device).collect();
         let mut position = 0;
         if !devices.is_empty() {
             position = key_counts::append(tx, &devices, now_ms).await?;

@@ -48,11 +48,10 @@ async fn prune_claims(auth: &Auth, cutoff_ms: i64) -> Result<u64, StoreError> {
 
 /// Takes over the one-time keys that a version without queues has left behind, or still takes.
 pub(crate) async fn adopt(auth: &Auth) -> Result<(), StoreError> {
-    loop {
-        let adopted = earlier_keys::adopt_keys(&auth.db).await?;
-        if adopted == 0 {
-            return Ok(());
-        }
-        tracing::info!(keys = adopted, "one-time keys of an earlier version moved to queues");
+    let mut from = 0;
+    while let Some((keys, next)) = earlier_keys::adopt_keys(&auth.db, from).await? {
+        tracing::info!(keys, "one-time keys of an earlier version moved to queues");
+        from = next;
     }
+    Ok(())
 }

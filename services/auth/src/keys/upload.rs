@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use matrixon_accounts::one_time_keys::SIGNED_CURVE25519;
-use matrixon_store::Tx;
+use matrixon_store::{StoreError, Tx};
 use ruma::{DeviceId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -25,7 +25,7 @@ use crate::{
 /// Clients keep 50 to 100.
 const MAX_ONE_TIME_KEYS: usize = 10_000;
 const MAX_FALLBACK_KEYS: usize = 16;
-/// How often the check is done again because the identity keys changed meanwhile.
+/// How often it is done again because the identity keys changed meanwhile, or after a deadlock.
 const MAX_TRIES: usize = 5;
 /// So many signatures are checked without leaving the threads that serve everybody.
 const CHECKED_AT_ONCE: usize = 64;
@@ -95,9 +95,15 @@ pub(crate) async fn upload(
         let device = devices.into_iter().next().ok_or(AuthError::UnknownToken { soft_logout: false })?;
         if device.json == stored {
             let mut outbox = Outbox::default();
-            let counts = store(&mut tx, &mut outbox, (user_id, &device), &checked, auth.clock.now_ms()).await?;
-            outbox::commit(auth, tx, outbox).await?;
-            return Ok(counts);
+            match store(&mut tx, &mut outbox, (user_id, &device), &checked, auth.clock.now_ms()).await {
+                // rolled back: it met a claim of the same keys, or their pruning
+                Err(AuthError::Store(StoreError::Retry(_))) => {}
+                counts => {
+                    let counts = counts?;
+                    outbox::commit(auth, tx, outbox).await?;
+                    return Ok(counts);
+                }
+            }
         }
     }
     Err(AuthError::Busy)
@@ -152,23 +158,27 @@ pub(super) async fn store(
 
 async fn store_one_time_keys(tx: &mut Tx, device: i64, keys: &[OneTimeKey], now_ms: i64) -> Result<(), AuthError> {
     let list = to_json(keys)?;
-    let known = one_time_keys::load_one_time_keys(tx, device, &list).await?;
-    let known: BTreeMap<(&str, &str), &str> =
-        known.iter().map(|(algorithm, id, json)| ((algorithm.as_str(), id.as_str()), json.as_str())).collect();
+    let rows = one_time_keys::load_one_time_keys(tx, device, &list).await?;
+    let waiting: BTreeMap<(&str, &str), &str> =
+        rows.iter().map(|(algorithm, id, json)| ((algorithm.as_str(), id.as_str()), json.as_str())).collect();
     for key in keys {
-        let stored = known.get(&(key.algorithm.as_str(), key.key_id.as_str()));
+        let stored = waiting.get(&(key.algorithm.as_str(), key.key_id.as_str()));
         if stored.is_some_and(|json| *json != key.json) {
             let id = format!("{}:{}", key.algorithm, key.key_id);
             return Err(AuthError::InvalidParam(format!("one-time key {id} exists already, with another value")));
         }
     }
-    if known.len() == keys.len() {
+    if waiting.len() == keys.len() {
         return Ok(());
     }
+    let waits = |key: &OneTimeKey| waiting.contains_key(&(key.algorithm.as_str(), key.key_id.as_str()));
     let uploaded = one_time_keys::load_uploaded(tx, device).await?;
     let ids: Vec<String> = keys.iter().map(|key| format!("{}:{}", key.algorithm, key.key_id)).collect();
-    let (new, ids): (Vec<&OneTimeKey>, Vec<&str>) =
-        keys.iter().zip(ids.iter().map(String::as_str)).filter(|(_, id)| !uploaded.contains(*id)).unzip();
+    let (new, ids): (Vec<&OneTimeKey>, Vec<&str>) = keys
+        .iter()
+        .zip(ids.iter().map(String::as_str))
+        .filter(|(key, id)| !waits(key) && !uploaded.contains(*id))
+        .unzip();
     if !new.is_empty() {
         one_time_keys::insert_one_time_keys(tx, device, &to_json(&new)?).await?;
         one_time_keys::insert_upload(tx, device, &ids, now_ms).await?;

@@ -3,21 +3,46 @@
 
 use matrixon_store::{Db, StoreError, Tx, exec, sql};
 
-use super::one_time_keys::BEGIN_CLAIM;
+use super::one_time_keys::{CLAIM_SHARDS, take_turn};
 
-/// Devices whose keys are moved in one transaction.
-const DEVICES: i64 = 200;
+/// Keys that one transaction handles, and those of one more device.
+const KEYS: i64 = 5_000;
 
-/// Moves one-time keys of some devices to the end of their queues; how many.
-pub(crate) async fn adopt_keys(db: &Db) -> Result<u64, StoreError> {
+/// The first devices from `from` on that have keys: `first..end`.
+async fn find_devices(tx: &mut Tx, from: i64) -> Result<Option<(i64, i64)>, StoreError> {
+    let (first, end) = sql!(
+        tx.ex(),
+        fetch_one as (Option<i64>, Option<i64>),
+        "select (select min(device) from one_time_keys where device >= $1),
+                (select device from one_time_keys where device >= $1 order by device, algorithm, id limit 1 offset $2)",
+        from,
+        KEYS
+    )?;
+    Ok(first.map(|first| (first, end.unwrap_or(i64::MAX).max(first + 1))))
+}
+
+/// Moves one-time keys of some devices from `from` on to the end of their queues: how many, and where to go on.
+pub(crate) async fn adopt_keys(db: &Db, from: i64) -> Result<Option<(u64, i64)>, StoreError> {
+    let mut tx = db.begin().await?;
+    let Some((first, end)) = find_devices(&mut tx, from).await? else { return Ok(None) };
     // nobody of an older version gives them out meanwhile, or adds to them
-    let mut tx = db.begin_by(BEGIN_CLAIM[0]).await?;
-    let (first,) = sql!(tx.ex(), fetch_one as (Option<i64>,), "select min(device) from one_time_keys")?;
-    let Some(first) = first else { return Ok(0) };
+    for shard in 0..CLAIM_SHARDS {
+        take_turn(&mut tx, shard).await?;
+    }
     if matches!(tx, Tx::Pg(_)) {
+        exec!(tx.ex(), "set local lock_timeout = '2s'")?;
         exec!(tx.ex(), "lock table one_time_keys in exclusive mode")?;
     }
-    let end = first + DEVICES;
+    // what waits already is not to be given twice
+    let known = exec!(
+        tx.ex(),
+        "delete from one_time_keys where device >= $1 and device < $2 and exists (
+             select 1 from key_queues q join queued_keys k on k.queue = q.id and k.number >= q.next
+             where q.device = one_time_keys.device and q.algorithm = one_time_keys.algorithm
+               and k.key_id = one_time_keys.key_id)",
+        first,
+        end
+    )?;
     exec!(
         tx.ex(),
         "insert into key_queues (device, algorithm, ends)
@@ -40,12 +65,16 @@ pub(crate) async fn adopt_keys(db: &Db) -> Result<u64, StoreError> {
     )?;
     let moved = exec!(tx.ex(), "delete from one_time_keys where device >= $1 and device < $2", first, end)?;
     tx.commit().await?;
-    Ok(moved)
+    Ok(Some((known + moved, end)))
 }
 
-/// Deletes all of them; how many.
-pub(crate) async fn delete_keys(db: &Db) -> Result<u64, StoreError> {
-    exec!(db.write(), "delete from one_time_keys")
+/// Deletes keys of some devices from `from` on: how many, and where to go on.
+pub(crate) async fn delete_keys(db: &Db, from: i64) -> Result<Option<(u64, i64)>, StoreError> {
+    let mut tx = db.begin().await?;
+    let Some((first, end)) = find_devices(&mut tx, from).await? else { return Ok(None) };
+    let deleted = exec!(tx.ex(), "delete from one_time_keys where device >= $1 and device < $2", first, end)?;
+    tx.commit().await?;
+    Ok(Some((deleted, end)))
 }
 
 /// Forgets at most `limit` claims of before `cutoff_ms`.

@@ -3,7 +3,7 @@
 //! # Why a claim neither gives a key twice nor misses one
 //! The keys of a device and algorithm are numbered in the order of their upload, and their queue knows which number is given
 //! out next. A claim moves that on and reads the keys it has passed; since claims of a device take turns, in the whole cluster
-//! ([`BEGIN_CLAIM`]), one that finds nothing knows that there is nothing. Moving on is an update in place in a small table, and
+//! ([`take_turn`]), one that finds nothing knows that there is nothing. Moving on is an update in place in a small table, and
 //! the only thing that is written for each key.
 //!
 //! What a claim was given is remembered for an hour in `key_grants`, one row, so that one that arrives twice (same idempotency
@@ -17,15 +17,8 @@ use serde_json::value::RawValue;
 
 /// Claims of the devices of one shard take turns; those of several do not wait for each other.
 pub(crate) const CLAIM_SHARDS: usize = 2;
-
-/// How the transaction of a claim begins in PostgreSQL: it waits for its turn, by an advisory lock ("mxotk" + shard). The plans
-/// are made for the most common case, many devices of very many, whatever the statistics of a young database say.
-pub(crate) const BEGIN_CLAIM: [&str; CLAIM_SHARDS] = [
-    "begin; set local enable_seqscan = off; set local plan_cache_mode = force_generic_plan; \
-     select pg_advisory_xact_lock(470172005483)",
-    "begin; set local enable_seqscan = off; set local plan_cache_mode = force_generic_plan; \
-     select pg_advisory_xact_lock(470172005484)",
-];
+/// PostgreSQL advisory lock under which the first shard's keys are given out ("mxotk"); the others' follow.
+const CLAIMS: i64 = 0x6d_786f_746b;
 
 /// The shard of a device. SQLite has one writer, and so one shard.
 pub(crate) fn shard(db: &Db, device: i64) -> usize {
@@ -40,6 +33,15 @@ pub(crate) struct FallbackRow {
     pub used: bool,
 }
 from_row!(FallbackRow { device, key_id, json, used });
+
+/// Waits until no other transaction gives out keys of this shard, and keeps others from it until this one ends.
+pub(crate) async fn take_turn(tx: &mut Tx, shard: usize) -> Result<(), StoreError> {
+    // SQLite has one writer at a time
+    if matches!(tx, Tx::Pg(_)) {
+        exec!(tx.ex(), "select pg_advisory_xact_lock($1)", CLAIMS + shard as i64)?;
+    }
+    Ok(())
+}
 
 /// What one request wants of one shard: a key of an algorithm of each of these devices.
 pub(crate) struct Claim {
@@ -58,9 +60,10 @@ pub(crate) struct Given {
 }
 from_row!(Given { device, key_id, json });
 
+// Without a join, whatever the statistics of a young database say, the planner has no choice but to look each device up.
 const CLAIM: &str = "with moved as (
-         update key_queues q set next = q.next + 1 from unnest($1) as w (device)
-         where q.device = w.device and q.algorithm = $2 and q.next < q.ends
+         update key_queues q set next = q.next + 1
+         where q.device = any($1) and q.algorithm = $2 and q.next < q.ends
            and not exists (select 1 from key_grants where request = $3 and algorithm = $2)
          returning q.device, q.id as queue, q.next - 1 as number
      ), granted as (
@@ -72,8 +75,8 @@ const CLAIM: &str = "with moved as (
      from moved m cross join lateral (
          select * from queued_keys k where k.queue = m.queue and k.number = m.number offset 0) k";
 
-/// Gives out the oldest key of each device that has one; with the same `request`, what that was given before. In a
-/// transaction that began by [`BEGIN_CLAIM`].
+/// Gives out the oldest key of each device that has one; with the same `request`, what that was given before. After
+/// [`take_turn`].
 pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Vec<Given>, StoreError> {
     let given = match tx.ex() {
         Ex::Pg(connection) => claim_postgres(connection, claim, now_ms).await?,
@@ -181,7 +184,8 @@ pub(crate) async fn mark_fallback_keys_used(tx: &mut Tx, keys: &str) -> Result<(
     Ok(())
 }
 
-/// (algorithm, key id, JSON) of those of `keys` (JSON: `[{algorithm, key_id, json}]`) that the device still has to give.
+/// (algorithm, key id, JSON) of those of `keys` (JSON: `[{algorithm, key_id, json}]`) that the device still has to give. One
+/// walk through its queues: `is true` keeps PostgreSQL from one for each of the keys.
 pub(crate) async fn load_one_time_keys(
     tx: &mut Tx,
     device: i64,
@@ -191,8 +195,8 @@ pub(crate) async fn load_one_time_keys(
         tx.ex(), fetch_all as (String, String, String),
         pg: "select q.algorithm, k.key_id, k.json
              from key_queues q join queued_keys k on k.queue = q.id and k.number >= q.next
-             where q.device = $1 and (q.algorithm, k.key_id) in (
-                 select algorithm, key_id from json_to_recordset($2::json) as w (algorithm text, key_id text))",
+             where q.device = $1 and ((q.algorithm, k.key_id) in (
+                 select algorithm, key_id from json_to_recordset($2::json) as w (algorithm text, key_id text))) is true",
         lite: "select q.algorithm, k.key_id, k.json
                from key_queues q cross join queued_keys k on k.queue = q.id and k.number >= q.next
                where q.device = $1 and (q.algorithm, k.key_id) in (
@@ -289,15 +293,11 @@ pub(crate) async fn prune_grants(db: &Db, cutoff_ms: i64, limit: i64) -> Result<
         lite: "select request, algorithm, given from key_grants where created_ts < $1 limit $2",
         cutoff_ms, limit
     )?;
+    let mut keys: Vec<(i64, i64)> = Vec::new();
     for (request, algorithm, given) in &due {
-        exec!(
-            tx.ex(),
-            pg: "delete from queued_keys k using json_array_elements($1::json) w
-                 where k.queue = (w ->> 0)::bigint and k.number = (w ->> 1)::bigint",
-            lite: "delete from queued_keys where (queue, number) in (
-                       select value ->> 0, value ->> 1 from json_each($1))",
-            given.as_str()
-        )?;
+        let given: Vec<(i64, i64)> =
+            serde_json::from_str(given).map_err(|error| StoreError::inconsistent("key_grants", error))?;
+        keys.extend(given);
         exec!(
             tx.ex(),
             "delete from key_grants where request = $1 and algorithm = $2",
@@ -305,6 +305,20 @@ pub(crate) async fn prune_grants(db: &Db, cutoff_ms: i64, limit: i64) -> Result<
             algorithm.as_str()
         )?;
     }
+    // in their order, as when a device is deleted with its keys
+    exec!(
+        tx.ex(),
+        pg: "with given as (
+                 select (w ->> 0)::bigint as queue, (w ->> 1)::bigint as number from json_array_elements($1::json) w
+             ), locked as (
+                 select k.queue, k.number from given g cross join lateral (
+                     select * from queued_keys k where k.queue = g.queue and k.number = g.number offset 0) k
+                 order by k.queue, k.number
+             )
+             delete from queued_keys k using locked l where k.queue = l.queue and k.number = l.number",
+        lite: "delete from queued_keys where (queue, number) in (select value ->> 0, value ->> 1 from json_each($1))",
+        serde_json::to_string(&keys).unwrap_or_default()
+    )?;
     tx.commit().await?;
     Ok(due.len() as u64)
 }
@@ -337,6 +351,15 @@ pub(crate) async fn empty_queues(db: &Db, after: i64, limit: i64) -> Result<Opti
     exec!(tx.ex(), "update key_queues set next = ends where id > $1 and id <= $2 and next < ends", after, last)?;
     tx.commit().await?;
     Ok(Some((last, waiting)))
+}
+
+/// Forgets at most `limit` claims, whose keys are gone; how many.
+pub(crate) async fn delete_grants(db: &Db, limit: i64) -> Result<u64, StoreError> {
+    exec!(
+        db.write(),
+        "delete from key_grants where (request, algorithm) in (select request, algorithm from key_grants limit $1)",
+        limit
+    )
 }
 
 /// Marks at most `limit` unused fallback keys as used.

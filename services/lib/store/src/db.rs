@@ -159,13 +159,8 @@ impl Db {
 
     /// Begins a transaction that will write. SQLite takes the write lock at once, so that it never has to upgrade.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        self.begin_by("BEGIN").await
-    }
-
-    /// The same; PostgreSQL gets `statements`, of which the first is `begin`, in one round trip.
-    pub async fn begin_by(&self, statements: &'static str) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Pg(pool) => Tx::Pg(timed("begin", begin(pool, statements)).await?),
+            Self::Pg(pool) => Tx::Pg(timed("begin", begin(pool, "BEGIN")).await?),
             Self::Sqlite { write, .. } => Tx::Sqlite(timed("begin", begin(write, "BEGIN IMMEDIATE")).await?),
         })
     }

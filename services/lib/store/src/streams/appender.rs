@@ -19,11 +19,6 @@ pub trait StreamWriter: Sized + Send + Sync + 'static {
     /// Why an item drops out of its batch while its neighbours go on, such as "the room has moved on".
     type Refusal: Send + Sync + 'static;
 
-    /// How a transaction of this writer begins in PostgreSQL: see [`Db::begin_by`].
-    fn begin(&self) -> &'static str {
-        "BEGIN"
-    }
-
     /// Writes the items in the given order and returns one verdict an item. Takes positions by [`Tx::advance`]
     /// (or the same `update`) as its last step. An `Err` rolls everything back; unless the database is away, the items are then tried singly.
     fn write(
@@ -209,7 +204,7 @@ impl<W: StreamWriter> Committer<W> {
     }
 
     async fn try_transact(&self, items: &[W::Item]) -> Result<Verdicts<W>, Failure> {
-        let mut tx = self.db.begin_by(self.writer.begin()).await.map_err(|error| Failure { error, begun: false })?;
+        let mut tx = self.db.begin().await.map_err(|error| Failure { error, begun: false })?;
         let verdicts = self.writer.write(&mut tx, items).await.map_err(|error| Failure { error, begun: true })?;
         debug_assert_eq!(verdicts.len(), items.len(), "one verdict an item");
         if verdicts.iter().all(Result::is_err) {
