@@ -33,7 +33,7 @@ pub(crate) async fn run(auth: Auth, shutdown: Shutdown) {
     adopt.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = adopt.tick() => adopt_keys(&auth).await,
+            _ = adopt.tick() => adopt_keys(&auth, &shutdown).await,
             _ = flush.tick() => flush_last_seen(&auth).await,
             _ = prune.tick() => prune_all(&auth).await,
             () = shutdown.wait_stopped() => break,
@@ -48,8 +48,8 @@ async fn flush_last_seen(auth: &Auth) {
     }
 }
 
-async fn adopt_keys(auth: &Auth) {
-    if let Err(error) = keys::prune::adopt(auth).await {
+async fn adopt_keys(auth: &Auth, shutdown: &Shutdown) {
+    if let Err(error) = keys::prune::adopt(auth, shutdown).await {
         tracing::warn!(%error, "one-time keys of an earlier version could not be moved to queues");
     }
 }
@@ -62,20 +62,29 @@ async fn prune_all(auth: &Auth) {
     report("keys", keys::prune::prune(auth).await);
     report("profile_changes", stream::prune(auth).await);
     report("openid_tokens", openid_tokens::delete_expired(db, now_ms).await);
-    report("login_tokens", batches(|limit| login_tokens::prune_login_tokens(db, now_ms, limit)).await);
+    report("login_tokens", batches(PRUNE_BATCH, |limit| login_tokens::prune_login_tokens(db, now_ms, limit)).await);
     let cutoff_ms = now_ms - KEEP_SPENT_MS;
-    report("spent_refresh_tokens", batches(|limit| spent_refresh_tokens::prune_spent(db, cutoff_ms, limit)).await);
-    report("rendezvous_sessions", batches(|limit| rendezvous_sessions::prune_sessions(db, now_ms, limit)).await);
-    report("threepid_validations", batches(|limit| validations::delete_expired(db, now_ms, limit)).await);
+    report(
+        "spent_refresh_tokens",
+        batches(PRUNE_BATCH, |limit| spent_refresh_tokens::prune_spent(db, cutoff_ms, limit)).await,
+    );
+    report(
+        "rendezvous_sessions",
+        batches(PRUNE_BATCH, |limit| rendezvous_sessions::prune_sessions(db, now_ms, limit)).await,
+    );
+    report("threepid_validations", batches(PRUNE_BATCH, |limit| validations::delete_expired(db, now_ms, limit)).await);
 }
 
 /// Until there is less than a batch to delete.
-async fn batches<F: Future<Output = Result<u64, StoreError>>>(delete: impl Fn(i64) -> F) -> Result<u64, StoreError> {
+pub(crate) async fn batches<F: Future<Output = Result<u64, StoreError>>>(
+    size: i64,
+    delete: impl Fn(i64) -> F,
+) -> Result<u64, StoreError> {
     let mut total = 0;
     loop {
-        let deleted = delete(PRUNE_BATCH).await?;
+        let deleted = delete(size).await?;
         total += deleted;
-        if deleted < PRUNE_BATCH as u64 {
+        if deleted < size.unsigned_abs() {
             return Ok(total);
         }
     }

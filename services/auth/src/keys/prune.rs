@@ -1,10 +1,12 @@
 //! What need not be kept: superseded device-list changes, what claims gave, ids of uploaded keys, keys of deleted backups.
 
+use matrixon_runtime::shutdown::Shutdown;
 use matrixon_store::StoreError;
 
 use crate::{
     state::Auth,
     store::{backup_versions, device_lists, earlier_keys, key_counts, one_time_keys},
+    tasks::batches,
 };
 
 const KEEP_MS: i64 = 7 * 24 * 3_600 * 1_000;
@@ -21,7 +23,8 @@ const CLAIMS_BATCH: i64 = 10;
 pub(crate) async fn prune(auth: &Auth) -> Result<u64, StoreError> {
     let now_ms = auth.clock.now_ms();
     let cutoff_ms = now_ms - KEEP_MS;
-    let mut total = prune_claims(auth, now_ms - KEEP_CLAIMS_MS).await?;
+    let mut total =
+        batches(CLAIMS_BATCH, |limit| one_time_keys::prune_grants(&auth.db, now_ms - KEEP_CLAIMS_MS, limit)).await?;
     loop {
         let changes = device_lists::prune_changes(&auth.db, cutoff_ms, BATCH).await?;
         let counts = key_counts::prune_changes(&auth.db, now_ms - KEEP_COUNTS_MS, BATCH).await?;
@@ -35,22 +38,17 @@ pub(crate) async fn prune(auth: &Auth) -> Result<u64, StoreError> {
     }
 }
 
-async fn prune_claims(auth: &Auth, cutoff_ms: i64) -> Result<u64, StoreError> {
-    let mut total = 0;
-    loop {
-        let pruned = one_time_keys::prune_grants(&auth.db, cutoff_ms, CLAIMS_BATCH).await?;
-        total += pruned;
-        if pruned < CLAIMS_BATCH as u64 {
-            return Ok(total);
-        }
-    }
-}
-
-/// Takes over the one-time keys that a version without queues has left behind, or still takes.
-pub(crate) async fn adopt(auth: &Auth) -> Result<(), StoreError> {
+/// Takes over the one-time keys that a version without queues has left behind, or still takes. Goes on another time when the
+/// process ends.
+pub(crate) async fn adopt(auth: &Auth, shutdown: &Shutdown) -> Result<(), StoreError> {
     let mut from = 0;
-    while let Some((keys, next)) = earlier_keys::adopt_keys(&auth.db, from).await? {
-        tracing::info!(keys, "one-time keys of an earlier version moved to queues");
+    while !shutdown.draining()
+        && let Some((keys, next)) = earlier_keys::adopt_keys(&auth.db, from).await?
+    {
+        // none, where another replica was first
+        if keys > 0 {
+            tracing::info!(keys, "one-time keys of an earlier version moved to queues");
+        }
         from = next;
     }
     Ok(())

@@ -9,6 +9,7 @@ use crate::{
     outbox,
     state::Auth,
     store::revocations::{self, RevocationRow},
+    tasks::batches,
 };
 
 /// More than this many revocations of one user become one of the whole user.
@@ -95,12 +96,5 @@ pub(crate) async fn commit(auth: &Auth, tx: Tx, revoked: Vec<Revocation>) -> Res
 /// Deletes what is older than a day, a batch at a time. Any replica may do it, several at once too.
 pub(crate) async fn prune(auth: &Auth) -> Result<u64, StoreError> {
     let cutoff_ms = auth.clock.now_ms() - KEEP_MS;
-    let mut total = 0;
-    loop {
-        let deleted = revocations::prune_revocations(&auth.db, cutoff_ms, PRUNE_BATCH).await?;
-        total += deleted;
-        if deleted < PRUNE_BATCH as u64 {
-            return Ok(total);
-        }
-    }
+    batches(PRUNE_BATCH, |limit| revocations::prune_revocations(&auth.db, cutoff_ms, limit)).await
 }

@@ -287,40 +287,33 @@ pub(crate) async fn count_one_time_keys(tx: &mut Tx, device: i64) -> Result<Vec<
 /// Forgets at most `limit` claims of before `cutoff_ms`, with the keys that they gave out.
 pub(crate) async fn prune_grants(db: &Db, cutoff_ms: i64, limit: i64) -> Result<u64, StoreError> {
     let mut tx = db.begin().await?;
-    let due = sql!(
-        tx.ex(), fetch_all as (String, String, String),
-        pg: "select request, algorithm, given from key_grants where created_ts < $1 limit $2 for update skip locked",
-        lite: "select request, algorithm, given from key_grants where created_ts < $1 limit $2",
+    let pruned = sql!(
+        tx.ex(), fetch_all as (String,),
+        pg: "delete from key_grants where (request, algorithm) in (
+                 select request, algorithm from key_grants where created_ts < $1 limit $2 for update skip locked)
+             returning given",
+        lite: "delete from key_grants where (request, algorithm) in (
+                   select request, algorithm from key_grants where created_ts < $1 limit $2)
+               returning given",
         cutoff_ms, limit
     )?;
     let mut keys: Vec<(i64, i64)> = Vec::new();
-    for (request, algorithm, given) in &due {
+    for (given,) in &pruned {
         let given: Vec<(i64, i64)> =
             serde_json::from_str(given).map_err(|error| StoreError::inconsistent("key_grants", error))?;
         keys.extend(given);
-        exec!(
-            tx.ex(),
-            "delete from key_grants where request = $1 and algorithm = $2",
-            request.as_str(),
-            algorithm.as_str()
-        )?;
     }
-    // in their order, as when a device is deleted with its keys
+    // in one statement and in their order: the deletion of a device goes through its keys in that order too
+    keys.sort_unstable();
     exec!(
         tx.ex(),
-        pg: "with given as (
-                 select (w ->> 0)::bigint as queue, (w ->> 1)::bigint as number from json_array_elements($1::json) w
-             ), locked as (
-                 select k.queue, k.number from given g cross join lateral (
-                     select * from queued_keys k where k.queue = g.queue and k.number = g.number offset 0) k
-                 order by k.queue, k.number
-             )
-             delete from queued_keys k using locked l where k.queue = l.queue and k.number = l.number",
+        pg: "delete from queued_keys k using json_array_elements($1::json) w
+             where k.queue = (w ->> 0)::bigint and k.number = (w ->> 1)::bigint",
         lite: "delete from queued_keys where (queue, number) in (select value ->> 0, value ->> 1 from json_each($1))",
-        serde_json::to_string(&keys).unwrap_or_default()
+        serde_json::json!(keys).to_string()
     )?;
     tx.commit().await?;
-    Ok(due.len() as u64)
+    Ok(pruned.len() as u64)
 }
 
 /// Forgets at most `limit` uploads of before `cutoff_ms`.
