@@ -29,3 +29,20 @@ pub(crate) mod user_states;
 pub(crate) mod user_terms;
 pub(crate) mod users;
 pub(crate) mod validations;
+
+use matrixon_store::StoreError;
+
+/// Until there is less than a batch to delete.
+pub(crate) async fn batches<F: Future<Output = Result<u64, StoreError>>>(
+    size: i64,
+    delete: impl Fn(i64) -> F,
+) -> Result<u64, StoreError> {
+    let mut total = 0;
+    loop {
+        let deleted = delete(size).await?;
+        total += deleted;
+        if deleted < size.unsigned_abs() {
+            return Ok(total);
+        }
+    }
+}

@@ -11,7 +11,7 @@ use crate::{
     profiles::stream,
     sessions::revocations,
     state::Auth,
-    store::{login_tokens, openid_tokens, rendezvous_sessions, spent_refresh_tokens, validations},
+    store::{batches, login_tokens, openid_tokens, rendezvous_sessions, spent_refresh_tokens, validations},
 };
 
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -73,21 +73,6 @@ async fn prune_all(auth: &Auth) {
         batches(PRUNE_BATCH, |limit| rendezvous_sessions::prune_sessions(db, now_ms, limit)).await,
     );
     report("threepid_validations", batches(PRUNE_BATCH, |limit| validations::delete_expired(db, now_ms, limit)).await);
-}
-
-/// Until there is less than a batch to delete.
-pub(crate) async fn batches<F: Future<Output = Result<u64, StoreError>>>(
-    size: i64,
-    delete: impl Fn(i64) -> F,
-) -> Result<u64, StoreError> {
-    let mut total = 0;
-    loop {
-        let deleted = delete(size).await?;
-        total += deleted;
-        if deleted < size.unsigned_abs() {
-            return Ok(total);
-        }
-    }
 }
 
 fn report(table: &str, pruned: Result<u64, StoreError>) {

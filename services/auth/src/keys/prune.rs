@@ -5,8 +5,7 @@ use matrixon_store::StoreError;
 
 use crate::{
     state::Auth,
-    store::{backup_versions, device_lists, earlier_keys, key_counts, one_time_keys},
-    tasks::batches,
+    store::{backup_versions, batches, device_lists, earlier_keys, key_counts, one_time_keys},
 };
 
 const KEEP_MS: i64 = 7 * 24 * 3_600 * 1_000;

@@ -8,8 +8,10 @@ use crate::{
     error::AuthError,
     outbox,
     state::Auth,
-    store::revocations::{self, RevocationRow},
-    tasks::batches,
+    store::{
+        batches,
+        revocations::{self, RevocationRow},
+    },
 };
 
 /// More than this many revocations of one user become one of the whole user.
