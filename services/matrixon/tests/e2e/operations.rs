@@ -125,36 +125,54 @@ async fn flame_graphs_are_drawn_where_they_are_allowed(env: Shared) -> Result<()
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("cpu.svg");
     let output = file.to_str().context("no UTF-8")?;
-    let profile = |kind: &'static str, target: String| {
-        let env = env.clone();
-        let arguments =
-            ["admin", "profile", kind, &target, "--seconds", "2", "--output", output].map(ToOwned::to_owned);
-        async move { matrixon(&env, &arguments.each_ref().map(String::as_str)).await }
-    };
     let processes = env.own()?.state()?.processes;
     let address = address(&processes[0])?;
-    let drawn = profile("cpu", address.clone()).await?;
+    let profile = |kind: &'static str, target: String, output: String| {
+        let (env, address) = (env.clone(), address.clone());
+        let arguments = ["admin", "profile", kind, &target, "--seconds", "2", "--output", &output];
+        let arguments = arguments.map(ToOwned::to_owned);
+        async move {
+            let arguments = arguments.each_ref().map(String::as_str);
+            // an idle process may use less CPU than one sample, and then there is nothing to draw
+            tokio::select! {
+                output = matrixon(&env, &arguments) => output,
+                error = keep_busy(&address) => Err(error),
+            }
+        }
+    };
+    let to_file = |kind, target: &str| profile(kind, target.to_owned(), output.to_owned());
+    let drawn = to_file("cpu", &address).await?;
     let (said, svg) = (String::from_utf8_lossy(&drawn.stdout).into_owned(), fs::read_to_string(&file)?);
     assert!(drawn.status.success() && said.contains(&address) && said.contains(output), "{said}");
     // whatever it did meanwhile, it was the runtime that did it
     assert!(svg.contains("<svg") && svg.contains("tokio"), "{}", svg.len());
-    let again = profile("cpu", address.clone()).await?;
+    let again = to_file("cpu", &address).await?;
     let message = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(again.status.code() == Some(1) && message.contains("exists"), "{message}");
     fs::remove_file(&file)?;
-    // what an idle process keeps may be less than one sample
-    let heap = profile("heap", address.clone()).await?;
+    // what it keeps of what it allocated meanwhile may be less than one sample
+    let heap = to_file("heap", &address).await?;
     let message = String::from_utf8_lossy(&heap.stderr).into_owned();
     assert!(heap.status.success() || message.contains("nothing of what was allocated"), "{message}");
     assert_eq!(heap.status.success(), file.exists(), "{message}");
-    let printed = run(&env, &["admin", "profile", "cpu", &address, "--seconds", "1", "--output", "-"]).await?;
-    assert!(printed.contains("</svg>"), "{}", printed.len());
+    let printed = profile("cpu", address.clone(), "-".to_owned()).await?;
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("</svg>"), "{printed:?}");
     if processes.len() > 1 {
-        let many = profile("cpu", "all".to_owned()).await?;
+        let many = to_file("cpu", "all").await?;
         let message = String::from_utf8_lossy(&many.stderr).into_owned();
         assert!(many.status.code() == Some(1) && message.contains("is more than one replica"), "{message}");
     }
     Ok(())
+}
+
+/// Asks until it is dropped; ends only with an error.
+async fn keep_busy(address: &str) -> anyhow::Error {
+    let (client, url) = (reqwest::Client::new(), format!("http://{address}/_matrixon/process/metrics"));
+    loop {
+        if let Err(error) = client.get(&url).send().await {
+            return error.into();
+        }
+    }
 }
 
 async fn strangers_are_refused(env: Shared) -> Result<()> {
