@@ -149,6 +149,21 @@ def configuration_finds_everything(values, objects):
             raise Fault(f"{values}: {section}.url is {config[section]['url']}")
 
 
+def authorities_are_mounted(values, objects):
+    """What `ca_certificate` names is a file of a volume, and that store is asked over TLS."""
+    config = configuration(objects)
+    for section, scheme in (("bus", "tls:"), ("cache", "rediss:")):
+        path = config[section].get("ca_certificate")
+        if not path:
+            continue
+        if not config[section]["url"].startswith(scheme):
+            raise Fault(f"{values}: {section}.ca_certificate is set, and {section}.url is without TLS")
+        for one, pod in pods(objects):
+            if one["kind"] == "Deployment":
+                places = [mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]]
+                need(path.rsplit("/", 1)[0] in places, values, one, f"has no {path}")
+
+
 def network_follows_the_call_graph(values, objects):
     policies = {one["metadata"]["name"]: one for one in objects if one["kind"] == "NetworkPolicy"}
     if values == "gateway-api-values":
@@ -303,6 +318,7 @@ ALL = [
     deployments_roll_and_probe,
     references_lead_somewhere,
     configuration_finds_everything,
+    authorities_are_mounted,
     roles_know_whom_they_call,
     the_previous_secret_comes_with_the_current_one,
     network_follows_the_call_graph,

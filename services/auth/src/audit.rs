@@ -1,12 +1,12 @@
 //! The audit log: what was done in administration, by whom, to whom, when, from where, and with what result.
 //!
-//! A record of an action is written in the action's transaction: there is none without the other. Records of all
-//! replicas form one chain, for whoever appends holds the lock of the head's row until COMMIT. Lock order: account
-//! rows, devices, the head, stream counters.
+//! A record of an action is written in the action's transaction: there is none without the other. What other processes do
+//! or refuse they have recorded with [`record`]. Records of all replicas form one chain, for whoever appends holds the lock
+//! of the head's row until COMMIT. Lock order: account rows, devices, the head, stream counters.
 
 pub mod chain;
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use matrixon_http::{MatrixError, RequestMeta};
 use matrixon_proto::admin::v1::AuditRecord;
@@ -24,6 +24,11 @@ use crate::{
 const MAX_CHARS: usize = 255;
 /// Longer keys than this would not fit an index.
 const MAX_KEY_BYTES: usize = 255;
+/// The result of what was asked for by somebody who may not administer.
+const DENIED: &str = "denied";
+/// How often in this time that is recorded of one account: whoever has one must not be able to fill the database.
+const MAX_DENIED: i64 = 20;
+const DENIED_WITHIN_MS: i64 = 3_600_000;
 
 /// The door that an administrative action came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +42,10 @@ pub(crate) enum Via {
 }
 
 impl Via {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Grpc, Self::Rest, Self::Client, Self::Cli].into_iter().find(|via| via.as_str() == text)
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
@@ -75,14 +84,14 @@ impl Caller {
 /// What is done, and to whom. No secrets in the details.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub action: &'static str,
+    pub action: Cow<'static, str>,
     pub target: String,
     pub details: Map<String, Value>,
 }
 
 impl Entry {
-    pub(crate) fn new(action: &'static str, target: impl Into<String>) -> Self {
-        Self { action, target: target.into(), details: Map::new() }
+    pub(crate) fn new(action: impl Into<Cow<'static, str>>, target: impl Into<String>) -> Self {
+        Self { action: action.into(), target: target.into(), details: Map::new() }
     }
 
     #[must_use]
@@ -109,7 +118,7 @@ pub(crate) async fn is_done(tx: &mut Tx, caller: &Caller, entry: &Entry) -> Resu
 pub(crate) async fn find_done(tx: &mut Tx, caller: &Caller, entry: &Entry) -> Result<Option<String>, AuthError> {
     let Some(key) = &caller.key else { return Ok(None) };
     let Some((action, target, details)) = audit::find_by_request(tx, key).await? else { return Ok(None) };
-    if (action.as_str(), target) == (entry.action, plain(&entry.target)) {
+    if (action, target) == (plain(&entry.action), plain(&entry.target)) {
         return Ok(Some(details));
     }
     Err(AuthError::InvalidParam("this idempotency key belongs to another request".to_owned()))
@@ -139,10 +148,53 @@ pub(crate) async fn commit(
 pub(crate) async fn refused(auth: &Auth, (caller, entry): (&Caller, &Entry), error: AuthError) -> MatrixError {
     let error = MatrixError::from(error);
     if let Err(problem) = append_refusal(auth, (caller, entry), &error.errcode).await {
-        let (actor, action) = (&caller.actor, entry.action);
-        tracing::warn!(error = %problem, actor, action, "a refused administrative action is not in the audit log");
+        warn_unrecorded((caller, entry), &problem);
     }
     error
+}
+
+/// Records that somebody asked for an action who may not administer.
+pub(crate) async fn denied(auth: &Auth, (caller, entry): (&Caller, Entry), error: AuthError) -> MatrixError {
+    let error = MatrixError::from(error);
+    let entry = entry.with("errcode", error.errcode.as_str());
+    if let Err(problem) = record(auth, (caller, &entry), DENIED).await {
+        warn_unrecorded((caller, &entry), &problem);
+    }
+    error
+}
+
+fn warn_unrecorded((caller, entry): (&Caller, &Entry), error: &impl std::fmt::Display) {
+    let (actor, action) = (caller.actor.as_str(), &*entry.action);
+    tracing::warn!(%error, actor, action, "a refused administrative action is not in the audit log");
+}
+
+/// Records what was done or refused elsewhere; a repeated call is recorded once. Of what is denied to an account only so much
+/// is recorded. `M_INVALID_PARAM` ← the idempotency key belongs to another record
+pub(crate) async fn record(auth: &Auth, (caller, entry): (&Caller, &Entry), result: &str) -> Result<(), AuthError> {
+    let now_ms = auth.clock.now_ms();
+    let actor = plain(&caller.actor);
+    let mut tx = auth.db.begin().await?;
+    // before there is a lock: a flood must hold nobody up
+    if is_surplus(&mut tx, &actor, result, now_ms).await? {
+        return Ok(tx.rollback().await?);
+    }
+    let head = audit::lock_head(&mut tx).await?;
+    // again, now that those who were under way have ended
+    if is_surplus(&mut tx, &actor, result, now_ms).await? || is_done(&mut tx, caller, entry).await? {
+        return Ok(tx.rollback().await?);
+    }
+    let row = build_row(head, now_ms, (caller, entry), result)?;
+    audit::insert_record(&mut tx, &row, caller.key.as_deref()).await?;
+    tx.commit().await?;
+    let AuditRow { action, target, seq, .. } = &row;
+    tracing::info!(actor, action, target, result, seq, "administrative action");
+    Ok(())
+}
+
+/// Has this account been denied so much already that one more tells nothing new?
+async fn is_surplus(tx: &mut Tx, actor: &str, result: &str, now_ms: i64) -> Result<bool, StoreError> {
+    let within = now_ms - DENIED_WITHIN_MS;
+    Ok(result == DENIED && audit::count_latest(tx, actor, DENIED, within, MAX_DENIED).await? >= MAX_DENIED)
 }
 
 async fn append_refusal(auth: &Auth, record: (&Caller, &Entry), errcode: &str) -> Result<(), StoreError> {
@@ -164,7 +216,7 @@ fn build_row(
         ts: now_ms,
         actor: plain(&caller.actor),
         via: caller.via.as_str().to_owned(),
-        action: entry.action.to_owned(),
+        action: plain(&entry.action),
         target: plain(&entry.target),
         remote: caller.remote.map(|remote| remote.to_string()).unwrap_or_default(),
         result: plain(result),

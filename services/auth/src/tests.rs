@@ -3,9 +3,11 @@
 mod accounts;
 mod admin;
 mod administration;
+mod audit_log;
 mod devices;
 mod harness;
 mod keys;
+mod mails;
 mod outage;
 mod passwords;
 mod profiles;

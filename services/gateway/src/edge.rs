@@ -6,6 +6,7 @@ mod body;
 mod compress;
 mod forward;
 mod headers;
+pub(crate) mod refusals;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ use self::{
     access::AccessEntry,
     compress::Encoding,
     forward::{Draft, Outgoing},
+    refusals::Refused,
 };
 use crate::{
     address::client_address,
@@ -70,6 +72,7 @@ pub(crate) struct Parts {
     pub(crate) documents: Documents,
     pub(crate) identity: Identity,
     pub(crate) admin_token: admin::AdminToken,
+    pub(crate) refusals: refusals::Refusals,
     pub(crate) limiter: Limiter,
     pub(crate) signer: Signer,
     pub(crate) peers: Peers,
@@ -243,16 +246,14 @@ impl Edge {
         entry: &mut AccessEntry,
     ) -> Result<Outgoing, MatrixError> {
         let info = &exchange.route.info;
-        let machine = self.parts.admin_token.machine(info.auth, &head)?;
-        let user = match machine {
-            Some(_) => None,
-            None => self.identify(info.auth, &head, exchange.remote).await?,
-        };
-        entry.set_requester(user.as_ref());
-        if let Some(user) = &user {
-            info.access.check(user.standing)?;
+        let admitted = self.admit(&exchange, &head, entry).await;
+        if let Err(error) = &admitted
+            && info.auth == AuthKind::Admin
+        {
+            let refused = Refused { info, path: head.uri.path(), remote: exchange.remote, error };
+            Box::pin(self.parts.refusals.note(&self.parts, refused, entry)).await;
         }
-        admin::check_permission(info.auth, user.as_ref())?;
+        let (user, machine) = admitted?;
         let user_id = user.as_ref().map(|user| user.user_id.as_str());
         self.parts.limiter.check(info.limit, user_id, exchange.remote).await?;
         let body = if head.method == Method::GET || head.method == Method::HEAD {
@@ -280,6 +281,27 @@ impl Edge {
         let identity = self.parts.signer.sign(&assertion);
         let draft = Draft { role: info.role, shorter: exchange.shorter, affinity, identity, wait };
         draft.complete(info.kind, &head, body)
+    }
+
+    /// Who asks, and whether they may: an account, or what stands for a machine.
+    async fn admit(
+        &self,
+        exchange: &Exchange<'_>,
+        head: &request::Parts,
+        entry: &mut AccessEntry,
+    ) -> Result<(Option<UserAuth>, Option<String>), MatrixError> {
+        let info = &exchange.route.info;
+        let machine = self.parts.admin_token.machine(info.auth, head)?;
+        let user = match machine {
+            Some(_) => None,
+            None => self.identify(info.auth, head, exchange.remote).await?,
+        };
+        entry.set_requester(user.as_ref());
+        if let Some(user) = &user {
+            info.access.check(user.standing)?;
+        }
+        admin::check_permission(info.auth, user.as_ref())?;
+        Ok((user, machine))
     }
 
     async fn identify(

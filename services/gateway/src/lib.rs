@@ -112,6 +112,7 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, Error> {
         documents: Documents::new(config, &server),
         identity,
         admin_token: edge::admin::AdminToken::new(&config.admin_token),
+        refusals: edge::refusals::Refusals::new(),
         limiter: limiter.clone(),
         signer: signer.clone(),
         peers,

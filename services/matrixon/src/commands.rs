@@ -14,7 +14,7 @@ mod selftest;
 mod serve;
 mod user;
 
-pub(crate) use admin::Failure;
+pub(crate) use admin::{Failure, operator};
 pub(crate) use patience::patiently;
 pub(crate) use serve::first_account_message;
 

@@ -8,4 +8,5 @@ mod ports;
 mod process;
 mod roles;
 
+pub(crate) use calls::Calls;
 pub(crate) use process::serve;

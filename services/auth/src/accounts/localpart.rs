@@ -1,4 +1,4 @@
-//! The user ids that may be registered.
+//! The user ids that may be registered, and those that a log-in may mean.
 
 use matrixon_runtime::random;
 use ruma::{OwnedUserId, ServerName};
@@ -35,14 +35,32 @@ pub(crate) fn generate_user_id(server_name: &ServerName) -> Result<OwnedUserId, 
     build_user_id(&random::id(GENERATED_CHARS), server_name)
 }
 
-/// The account that a log-in names: a localpart or a full user id, in any case. None: surely not one of ours.
-pub(crate) fn find_named(name: &str, server_name: &ServerName) -> Option<OwnedUserId> {
+/// What a name may mean, in the order in which it is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Meant {
+    /// As it is written: accounts of before may have
+    /// [capitals and more](https://spec.matrix.org/v1.19/appendices/#historical-user-ids).
+    pub exact: OwnedUserId,
+    /// In small letters: phones capitalise the first one.
+    pub small: OwnedUserId,
+}
+
+/// The accounts that a log-in may name by a localpart or a full user id. None: surely not one of ours.
+pub(crate) fn find_meant(name: &str, server_name: &ServerName) -> Option<Meant> {
     let localpart = match name.strip_prefix('@') {
         Some(rest) => rest.strip_suffix(server_name.as_str())?.strip_suffix(':')?,
         None => name,
     };
-    let user_id = OwnedUserId::try_from(format!("@{}:{server_name}", localpart.to_ascii_lowercase())).ok()?;
-    (user_id.as_str().len() <= MAX_USER_ID_BYTES).then_some(user_id)
+    let user_id = |localpart: &str| {
+        let user_id = OwnedUserId::try_from(format!("@{localpart}:{server_name}")).ok()?;
+        (user_id.as_str().len() <= MAX_USER_ID_BYTES).then_some(user_id)
+    };
+    Some(Meant { exact: user_id(localpart)?, small: user_id(&localpart.to_ascii_lowercase())? })
+}
+
+/// The account that a name means, were all of them in small letters. None: surely not one of ours.
+pub(crate) fn find_named(name: &str, server_name: &ServerName) -> Option<OwnedUserId> {
+    find_meant(name, server_name).map(|meant| meant.small)
 }
 
 #[cfg(test)]
@@ -72,6 +90,23 @@ mod tests {
         for bad in ["", "@alice:elsewhere.org", "@alice", "a:b", "a\0", &"x".repeat(300)] {
             let found = find_named(bad, server);
             assert!(found.is_none() || bad.is_empty(), "{bad:?} gives {found:?}");
+        }
+    }
+
+    #[test]
+    fn names_mean_themselves_first() {
+        let server = server_name!("example.org");
+        for (name, exact, small) in [
+            ("alice", "@alice:example.org", "@alice:example.org"),
+            ("Alice", "@Alice:example.org", "@alice:example.org"),
+            ("@ALICE:example.org", "@ALICE:example.org", "@alice:example.org"),
+            ("!O'Brien{1}~", "@!O'Brien{1}~:example.org", "@!o'brien{1}~:example.org"),
+        ] {
+            let meant = find_meant(name, server).unwrap();
+            assert_eq!((meant.exact.as_str(), meant.small.as_str()), (exact, small), "{name}");
+        }
+        for none in ["@Alice:Example.org", "Alice:example.org", "@Alice:elsewhere.org", &"X".repeat(300)] {
+            assert_eq!(find_meant(none, server), None, "{none}");
         }
     }
 

@@ -50,7 +50,8 @@ impl Change {
         matches!(self, Self::Deactivate { .. } | Self::Erase | Self::Delete)
     }
 
-    fn entry(&self, target: String) -> Entry {
+    /// What the audit log says of it.
+    pub(crate) fn entry(&self, target: String) -> Entry {
         match self {
             Self::Promote => Entry::new("user.promote", target),
             Self::Demote => Entry::new("user.demote", target),

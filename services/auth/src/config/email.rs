@@ -29,7 +29,7 @@ pub struct EmailConfig {
     pub app_name: String,
     /// A directory with templates in place of the built-in ones: `register.txt`, `register.html`, and so on.
     pub templates: Option<PathBuf>,
-    /// How long a link in a mail is good, in seconds; once followed, how long its confirmation is.
+    /// How long a link in a mail is good, in seconds. What has been confirmed with it waits a day for what it is for.
     pub link_seconds: u64,
     /// A link opens a page with a button. `false`: links for registration and new addresses confirm at once, as
     /// Synapse's do, so that whatever scans mails confirms them too.

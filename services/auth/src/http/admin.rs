@@ -4,10 +4,17 @@ pub(crate) mod is_user_suspended;
 pub(crate) mod lock_user;
 pub(crate) mod suspend_user;
 
-use matrixon_http::UserAuth;
+use matrixon_http::{MatrixError, RequestMeta, UserAuth};
 use ruma::UserId;
 
-use crate::{accounts::moderation, error::AuthError, state::Auth, store::user_states::UserState};
+use crate::{
+    accounts::moderation,
+    admin::change::{Change, change},
+    audit::{self, Caller, Via},
+    error::AuthError,
+    state::Auth,
+    store::user_states::UserState,
+};
 
 /// `M_FORBIDDEN` ← no administrator
 fn check_admin(requester: &UserAuth) -> Result<(), AuthError> {
@@ -29,6 +36,26 @@ async fn get_state(auth: &Auth, requester: &UserAuth, user_id: &UserId) -> Resul
     check_local(auth, user_id)?;
     let state = moderation::get_state(auth, user_id).await?;
     if state.deactivated { Err(AuthError::UnknownUser(user_id.to_string())) } else { Ok(state) }
+}
+
+/// Locks or suspends, or undoes it. Who may not do it is in the audit log as well.
+async fn moderate(
+    auth: &Auth,
+    (requester, meta): (&UserAuth, &RequestMeta),
+    user_id: &UserId,
+    to: Change,
+) -> Result<(), MatrixError> {
+    let caller = Caller::new(requester.user_id.as_str(), Via::Client, meta);
+    if let Err(error) = check_target(auth, requester, user_id).await {
+        let entry = to.entry(user_id.to_string());
+        return Err(if requester.admin {
+            audit::refused(auth, (&caller, &entry), error).await
+        } else {
+            audit::denied(auth, (&caller, entry), error).await
+        });
+    }
+    change(auth, &caller, user_id.as_str(), to).await?;
+    Ok(())
 }
 
 /// Whom an administrator may lock or suspend. Besides the above: `M_FORBIDDEN` ← oneself, or another administrator

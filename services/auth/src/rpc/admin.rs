@@ -6,7 +6,7 @@ use std::future::Future;
 use http::Method;
 use matrixon_http::{
     Access, AdminAuth, Affinity, Auth as _, AuthKind, LimitClass, MatrixError, RequestMeta, RouteInfo, RouteKind,
-    Verifier, header::IDENTITY,
+    Verifier,
 };
 use matrixon_proto::admin::v1::{
     AuditHead, AuditHeadRequest, CreateRegistrationTokenRequest, CreateUserRequest, DeactivateUserRequest,
@@ -23,6 +23,7 @@ use matrixon_proto::admin::v1::{
 use matrixon_runtime::role::Role;
 use tonic::{Request, Response, Status, service::RoutesBuilder};
 
+use super::verify;
 use crate::{
     admin::{import::import, log, registration_tokens, reports, users},
     audit::{Caller, Via},
@@ -68,13 +69,7 @@ pub(crate) fn routes() -> Vec<RouteInfo> {
 impl Admin {
     /// `M_MISSING_TOKEN`, `M_FORBIDDEN` ← nobody, or no administrator
     fn admit<Q>(&self, request: &Request<Q>) -> Result<Caller, MatrixError> {
-        // Metadata is made of the request's headers, and these names are plain text.
-        let header = request.metadata().get(IDENTITY).and_then(|value| value.to_str().ok());
-        let header = header.and_then(|text| http::HeaderValue::from_str(text).ok());
-        let assertion = self.verifier.verify(header.as_ref()).map_err(|error| {
-            tracing::warn!(%error, "refused an administrative call without a valid assertion");
-            MatrixError::unauthorized("this service is reached through the gateway only")
-        })?;
+        let assertion = verify(&self.verifier, request)?;
         let admin = AdminAuth::from_assertion(&assertion)?;
         if let AdminAuth::User(user) = &admin {
             ACCESS.check(user.standing)?;

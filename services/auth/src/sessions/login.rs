@@ -9,22 +9,22 @@ use super::{
     start::{DeviceWish, Session, start_session},
 };
 use crate::{
-    accounts::{localpart, password::Verdict},
+    accounts::{
+        localpart::{self, Meant},
+        password::Verdict,
+    },
     error::AuthError,
     metrics,
     outbox::{self, Outbox},
     state::Auth,
-    store::{
-        threepids,
-        users::{self, UserRow},
-    },
+    store::users::{self, UserRow},
     threepids::bind::canonical_form,
 };
 
 /// Whom a log-in names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Named {
-    /// A localpart or a full user id, in any case.
+    /// A localpart or a full user id: as it is written, or else in small letters.
     User(String),
     ThirdParty {
         medium: String,
@@ -118,20 +118,21 @@ fn check_active(user: &UserRow) -> Result<(), AuthError> {
     if user.locked { Err(AuthError::UserLocked) } else { Ok(()) }
 }
 
-/// The account, and the name under which its attempts are counted.
+/// The account, and the name under which its attempts are counted. One statement whether there is an account or not: the
+/// time that it takes tells nothing.
 async fn find_user(auth: &Auth, named: &Named) -> Result<(Option<UserRow>, String), AuthError> {
     let (user, name) = match named {
-        Named::User(name) => match localpart::find_named(name, &auth.server_name) {
-            Some(user_id) => (users::find_user(&auth.db, user_id.as_str()).await?, user_id.to_string()),
+        Named::User(name) => match localpart::find_meant(name, &auth.server_name) {
+            Some(Meant { exact, small }) => {
+                let user = users::find_either(&auth.db, exact.as_str(), small.as_str()).await?;
+                // however it is written, an unknown name has one bucket, as a known one has
+                (user, small.to_string())
+            }
             None => (None, name.clone()),
         },
         Named::ThirdParty { medium, address } => {
             let address = canonical_form(medium, address);
-            let user = match threepids::find_owner(&auth.db, medium, &address).await? {
-                Some(user_id) => users::find_user(&auth.db, &user_id).await?,
-                None => None,
-            };
-            (user, format!("{medium}:{address}"))
+            (users::find_by_address(&auth.db, medium, &address).await?, format!("{medium}:{address}"))
         }
         Named::Nobody => (None, String::new()),
     };

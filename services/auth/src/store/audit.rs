@@ -80,6 +80,28 @@ pub(crate) async fn find_by_request(
     )
 }
 
+/// How many of the actor's latest `limit` records have this result and are younger: reads no more than these.
+pub(crate) async fn count_latest(
+    tx: &mut Tx,
+    actor: &str,
+    result: &str,
+    after_ts: i64,
+    limit: i64,
+) -> Result<i64, StoreError> {
+    let (count,) = sql!(
+        tx.ex(),
+        fetch_one as (i64,),
+        "select count(*) from
+            (select ts, result from audit_log where actor = $1 order by seq desc limit $2) as latest
+        where result = $3 and ts > $4",
+        actor,
+        limit,
+        result,
+        after_ts
+    )?;
+    Ok(count)
+}
+
 pub(crate) async fn list_records(db: &Db, wanted: &Wanted, limit: i64) -> Result<Vec<AuditRow>, StoreError> {
     const OLDEST: &str =
         "select seq, ts, actor, via, action, target, remote, result, request_id, details, prev_hash, hash

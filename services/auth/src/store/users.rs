@@ -57,6 +57,31 @@ pub(crate) async fn find_user(db: &Db, user_id: &str) -> Result<Option<UserRow>,
     )
 }
 
+/// The account of the first of these user ids, or else of the second.
+pub(crate) async fn find_either(db: &Db, first: &str, second: &str) -> Result<Option<UserRow>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_optional as UserRow,
+        "select id, user_id, password_hash, admin, deactivated, locked from users where user_id in ($1, $2)
+         order by case when user_id = $1 then 0 else 1 end limit 1",
+        first,
+        second
+    )
+}
+
+/// The account that an address belongs to, unless it has ended. Addresses are canonical.
+pub(crate) async fn find_by_address(db: &Db, medium: &str, address: &str) -> Result<Option<UserRow>, StoreError> {
+    sql!(
+        db.read(),
+        fetch_optional as UserRow,
+        "select u.id, u.user_id, u.password_hash, u.admin, u.deactivated, u.locked
+         from user_threepids t join users u on u.id = t.account
+         where t.medium = $1 and t.address = $2 and not u.deactivated",
+        medium,
+        address
+    )
+}
+
 /// A user that must exist.
 pub(crate) async fn get_user(tx: &mut Tx, user_id: &str) -> Result<UserRow, StoreError> {
     sql!(

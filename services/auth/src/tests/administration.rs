@@ -19,7 +19,7 @@ use crate::{audit_chain::Checker, tests::harness::open};
 
 /// Puts the assertion of a request on a call: what the gateway does.
 #[derive(Clone)]
-struct Asserted(String);
+pub(super) struct Asserted(String);
 
 impl tonic::service::Interceptor for Asserted {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -28,9 +28,9 @@ impl tonic::service::Interceptor for Asserted {
     }
 }
 
-type Called = InterceptedService<Router, Asserted>;
+pub(super) type Called = InterceptedService<Router, Asserted>;
 
-fn asserted(server: &Harness, machine: Option<&str>, key: &str) -> Asserted {
+pub(super) fn asserted(server: &Harness, machine: Option<&str>, key: &str) -> Asserted {
     let assertion = Assertion {
         machine: machine.map(str::to_owned),
         remote_addr: Some("192.0.2.9".parse().unwrap()),
@@ -42,7 +42,7 @@ fn asserted(server: &Harness, machine: Option<&str>, key: &str) -> Asserted {
     Asserted(Signer::new(SECRET).sign(&assertion).to_str().unwrap().to_owned())
 }
 
-fn users(server: &Harness, key: &str) -> UsersClient<Called> {
+pub(super) fn users(server: &Harness, key: &str) -> UsersClient<Called> {
     UsersClient::with_interceptor(server.router.clone(), asserted(server, Some("token"), key))
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn revoke_token(server: &Harness, token: &str) {
     tokens(server, "").revoke(RevokeRegistrationTokenRequest { token: token.to_owned() }).await.unwrap();
 }
 
-fn named(user: &str) -> UserRequest {
+pub(super) fn named(user: &str) -> UserRequest {
     UserRequest { user: user.to_owned() }
 }
 
@@ -80,7 +80,7 @@ async fn records(server: &Harness) -> Vec<AuditRecord> {
 }
 
 /// The whole log, checked against its head.
-async fn verified(server: &Harness) -> Vec<AuditRecord> {
+pub(super) async fn verified(server: &Harness) -> Vec<AuditRecord> {
     let records = records(server).await;
     let mut checker = Checker::default();
     for record in &records {
@@ -91,7 +91,7 @@ async fn verified(server: &Harness) -> Vec<AuditRecord> {
 }
 
 #[track_caller]
-fn refused<T: std::fmt::Debug>(result: Result<T, Status>, status: u16, errcode: &str) {
+pub(super) fn refused<T: std::fmt::Debug>(result: Result<T, Status>, status: u16, errcode: &str) {
     let error = MatrixError::from(result.unwrap_err());
     assert_eq!((error.status.as_u16(), error.errcode.as_str()), (status, errcode), "{error}");
 }

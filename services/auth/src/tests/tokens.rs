@@ -5,7 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Harness, on_both};
-use crate::{Config, tests::harness::open};
+use crate::{
+    Config,
+    store::users::{self, NewUser},
+    tests::harness::open,
+};
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
@@ -34,6 +38,57 @@ async fn passwords_and_names() {
         let flows = server.get("/v3/login", None).await.ok();
         let token = json!({ "type": "m.login.token", "get_login_token": true });
         assert_eq!(flows, json!({ "flows": [{ "type": "m.login.password" }, token] }));
+    })
+    .await;
+}
+
+/// Elsewhere and before there were user ids that nobody can register here.
+#[tokio::test]
+async fn historical_names_are_found_as_they_are_written() {
+    on_both(open(), |server| async move {
+        server.register("alice").await;
+        let bob = server.register("bob").await;
+        let hash = users::find_user(&server.db, "@alice:example.org").await.unwrap().unwrap().password_hash;
+        let mut tx = server.db.begin().await.unwrap();
+        for user_id in ["@Alice:example.org", "@O'Brien{1}:example.org"] {
+            let row = NewUser {
+                user_id,
+                password_hash: hash.as_deref(),
+                admin: false,
+                displayname: None,
+                created_ts: 1,
+                created_by_request: None,
+            };
+            users::insert_user(&mut tx, &row).await.unwrap().unwrap();
+        }
+        tx.commit().await.unwrap();
+        for (name, user_id) in [
+            ("alice", "@alice:example.org"),
+            ("Alice", "@Alice:example.org"),
+            ("@Alice:example.org", "@Alice:example.org"),
+            ("ALICE", "@alice:example.org"),
+            ("Bob", "@bob:example.org"),
+            ("O'Brien{1}", "@O'Brien{1}:example.org"),
+        ] {
+            assert_eq!(server.login(name, json!({})).await.ok()["user_id"], user_id, "{name}");
+        }
+        for name in ["o'brien{1}", "@O'BRIEN{1}:example.org"] {
+            server.login(name, json!({})).await.refused(403, "M_FORBIDDEN");
+        }
+
+        // interactive authentication finds them alike
+        let change = async |token: &str, user: &str| {
+            let identifier = json!({ "type": "m.id.user", "user": user });
+            let auth = json!({ "type": "m.login.password", "identifier": identifier, "password": "secret" });
+            let body = json!({ "new_password": "better", "auth": auth });
+            server.post("/v3/account/password", Some(token), body).await
+        };
+        let alice = text(&server.login("Alice", json!({})).await.ok()["access_token"]);
+        change(&alice, "alice").await.refused(403, "M_FORBIDDEN");
+        change(&alice, "Alice").await.ok();
+        server.login("Alice", json!({ "password": "better" })).await.ok();
+        server.login("alice", json!({})).await.ok();
+        change(&bob, "Bob").await.ok();
     })
     .await;
 }

@@ -77,7 +77,7 @@ fn registers_by_email(auth: &Auth) -> bool {
 
 async fn enqueue(auth: &Auth, ask: &Ask, email: &str, mail: Mail) -> Result<String, AuthError> {
     let now_ms = auth.clock.now_ms();
-    let lifetime = i64::try_from(auth.config.email.link_seconds.max(60)).unwrap_or(i64::MAX / 2_000);
+    let lifetime = i64::try_from(auth.config.email.link_seconds.max(1)).unwrap_or(i64::MAX / 2_000);
     let expires_ts = now_ms.saturating_add(lifetime.saturating_mul(1_000));
     let sid = random::id(SID_CHARS);
     let new = NewValidation {
@@ -166,7 +166,12 @@ pub(crate) async fn confirm_session(auth: &Auth, creds: &Credentials, token: &st
 async fn confirm_row(auth: &Auth, row: ValidationRow) -> Result<Linked, AuthError> {
     if row.validated_ts.is_none() {
         let now_ms = auth.clock.now_ms();
-        validations::set_validated(&auth.db, &row.sid, now_ms, now_ms.saturating_add(CONFIRMED_MS)).await?;
+        let until = now_ms.saturating_add(CONFIRMED_MS);
+        let first = validations::set_validated(&auth.db, &row.sid, now_ms, until).await?;
+        // in time when it was looked at, and not any more; otherwise somebody else has confirmed it
+        if !first && row.expires_ts <= now_ms {
+            return Err(ThreepidError::SessionExpired.into());
+        }
     }
     Ok(linked(row)?)
 }

@@ -3,6 +3,7 @@
 mod access_log;
 mod backend;
 mod proptests;
+mod refusals;
 mod replicas;
 mod wire;
 

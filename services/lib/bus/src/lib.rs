@@ -16,12 +16,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 pub use config::Config;
 use inbox::Inbox;
+use matrixon_runtime::config::BadAuthorities;
 
 /// Why a bus could not be set up. An absent server is none: the bus keeps trying.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
-    #[error("`bus.url` must be `local` or `nats://HOST:PORT`, not `{url}`")]
+    #[error("`bus.url` must be `local`, `nats://HOST:PORT` or `tls://HOST:PORT`, not `{url}`")]
     Url { url: String },
+    #[error(transparent)]
+    Authorities(#[from] BadAuthorities),
+    #[error(
+        "the certificate of `bus.url`, {url}, is not trusted: {reason}; give the authority that signed it in \
+         `bus.ca_certificate`, and in the URL a name that it is for"
+    )]
+    Untrusted { url: String, reason: String },
     #[error("the NATS client could not be set up: {0}")]
     Client(#[source] async_nats::ConnectError),
 }
@@ -49,8 +57,8 @@ enum Kind {
 }
 
 impl Bus {
-    /// Sets the bus up and returns at once; the connection is made, and made again, in the background.
-    /// Fails only when the configuration makes no sense.
+    /// Sets the bus up and returns at once, over TLS after the first attempt; the connection is made, and made again, in the
+    /// background. Fails only when the configuration makes no sense, which a certificate that is not trusted shows too.
     pub async fn connect(config: &Config) -> Result<Self, BusError> {
         if config.url == "local" {
             return Ok(Self(Kind::Local(Arc::new(local::LocalBus::new(config)))));

@@ -12,10 +12,13 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectOptions, Message, ServerAddr, Statistics, connection::State};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Message, ServerAddr, Statistics, connection::State};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
-use matrixon_runtime::network::without_credentials;
+use matrixon_runtime::{
+    config::{find_distrust, read_authorities},
+    network::without_credentials,
+};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{error, warn};
 
@@ -67,7 +70,7 @@ impl Outgoing {
 impl NatsBus {
     pub(crate) async fn connect(config: &Config) -> Result<Self, BusError> {
         let signals = Arc::new(Signals::default());
-        let client = options(config, &signals).connect(parse(&config.url)?).await.map_err(BusError::Client)?;
+        let client = open(config, &signals).await?;
         let (outgoing, to_send) = mpsc::channel(config.send_buffer_bytes / OVERHEAD + 1);
         let (registrations, registered) = mpsc::channel(REGISTRATIONS);
         let queued = Arc::new(AtomicUsize::new(0));
@@ -123,11 +126,40 @@ fn parse(urls: &str) -> Result<Vec<ServerAddr>, BusError> {
     addresses.filter(|_| urls.contains("://")).ok_or_else(|| BusError::Url { url: without_credentials(urls) })
 }
 
+/// Over TLS the first attempt is made here: what no later one would change (a certificate that is not trusted, authorities
+/// that cannot be read) is to end the start.
+async fn open(config: &Config, signals: &Arc<Signals>) -> Result<Client, BusError> {
+    let servers = parse(&config.url)?;
+    let mut options = options(config, signals);
+    if let Some(path) = &config.ca_certificate {
+        read_authorities("bus.ca_certificate", path)?;
+        options = options.add_root_certificates(path.clone());
+    }
+    if config.ca_certificate.is_some() || servers.iter().any(ServerAddr::tls_required) {
+        // the first one to say so wins, and everybody here says the same
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        // Also to servers that the first one tells of, whose addresses come without a scheme.
+        options = options.require_tls(true);
+        match options.clone().connect(servers.clone()).await {
+            Ok(client) => return Ok(client),
+            Err(error) => {
+                if let Some(reason) = find_distrust(&error) {
+                    return Err(BusError::Untrusted { url: without_credentials(&config.url), reason });
+                }
+                if error.kind() == ConnectErrorKind::Tls {
+                    return Err(BusError::Client(error));
+                }
+                warn!(%error, "bus cannot be connected");
+            }
+        }
+    }
+    options.retry_on_initial_connect().connect(servers).await.map_err(BusError::Client)
+}
+
 fn options(config: &Config, signals: &Arc<Signals>) -> ConnectOptions {
     let signals = Arc::clone(signals);
     let options = ConnectOptions::new()
         .name("matrixon")
-        .retry_on_initial_connect()
         .max_reconnects(None)
         .connection_timeout(CONNECT_TIMEOUT)
         .ping_interval(PING_INTERVAL)

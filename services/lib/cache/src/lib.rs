@@ -13,12 +13,21 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 pub use bucket::TokenBucket;
 use bytes::Bytes;
 pub use config::Config;
-use matrixon_runtime::clock::Clock;
+use matrixon_runtime::{clock::Clock, config::BadAuthorities};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    #[error("`cache.url` must be `local` or `redis://HOST:PORT`, not `{url}`")]
+    #[error("`cache.url` must be `local`, `redis://HOST:PORT` or `rediss://HOST:PORT`, not `{url}`")]
     Url { url: String },
+    #[error("`cache.ca_certificate` is set, and `cache.url` is `{url}`, without TLS; write it as rediss://HOST:PORT")]
+    NoTls { url: String },
+    #[error(transparent)]
+    Authorities(#[from] BadAuthorities),
+    #[error(
+        "the certificate of `cache.url`, {url}, is not trusted: {reason}; give the authority that signed it in \
+         `cache.ca_certificate`, and in the URL a name that it is for"
+    )]
+    Untrusted { url: String, reason: String },
     /// Away, or no answer in time. Go on without the cache.
     #[error("the cache is unavailable")]
     Unavailable,
@@ -56,7 +65,8 @@ macro_rules! dispatch {
 
 #[expect(clippy::missing_errors_doc, reason = "every operation fails alike: see `CacheError`")]
 impl Cache {
-    /// Fails only when the configuration makes no sense: when Redis is away, the cache is unavailable until it comes back.
+    /// Fails only when the configuration makes no sense, which a certificate that is not trusted shows too: when Redis is
+    /// away, the cache is unavailable until it comes back.
     pub async fn connect(config: &Config) -> Result<Self, CacheError> {
         if config.url == "local" {
             return Ok(Self::local(config, Clock::system()));

@@ -13,6 +13,7 @@ use ::redis::{
     pipe,
 };
 use bytes::Bytes;
+use matrixon_runtime::{config::find_distrust, network::without_credentials};
 use tokio::task::JoinSet;
 
 use self::link::Link;
@@ -34,7 +35,11 @@ impl RedisCache {
         let client = link::client(config)?;
         let link = Arc::new(Link::default());
         // Once here, so that a cache that is there can be used as soon as this returns.
-        link.connect(&client).await;
+        if let Err(error) = link.connect(&client).await
+            && let Some(reason) = find_distrust(&error)
+        {
+            return Err(CacheError::Untrusted { url: without_credentials(&config.url), reason });
+        }
         let mut task = JoinSet::new();
         task.spawn(link::keep_connected(client, Arc::clone(&link)));
         Ok(Self { link, _task: task })

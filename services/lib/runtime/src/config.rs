@@ -3,6 +3,7 @@
 //! `MATRIXON__SECTION__FIELD=value` overrides a field, `MATRIXON__SECTION__FIELD_FILE=/path` reads it from a file.
 //! Unknown keys and wrong types are errors that name the key, found by walking the JSON schema of the configuration.
 
+mod authorities;
 mod env;
 mod error;
 mod generate;
@@ -14,6 +15,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use authorities::{BadAuthorities, find_distrust, read_authorities, system_authorities};
 pub use error::ConfigError;
 pub use generate::generate;
 pub use load::load;

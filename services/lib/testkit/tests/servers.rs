@@ -32,7 +32,11 @@ fn postgres_keeps_its_data_over_kill_and_stop() {
 
 #[test]
 fn redis_and_nats_come_back_on_their_port() {
-    for server in [&*Redis::start().unwrap(), &*Nats::start().unwrap()] {
+    let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let redis = [Redis::start().unwrap(), Redis::start_with_tls(one.path()).unwrap()];
+    let nats = [Nats::start().unwrap(), Nats::start_with_tls(other.path()).unwrap()];
+    assert!(redis[1].url().starts_with("rediss://") && nats[1].url().starts_with("tls://"));
+    for server in redis.iter().map(|redis| &**redis).chain(nats.iter().map(|nats| &**nats)) {
         let first = server.pid().unwrap();
         server.kill().unwrap();
         assert!(!is_running(first));

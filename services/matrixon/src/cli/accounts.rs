@@ -30,6 +30,9 @@ pub(crate) struct AdminArgs {
         help_heading = "Administration"
     )]
     pub(crate) token_file: Option<PathBuf>,
+    /// A file (PEM) with certificates of authorities to be trusted beside those of this machine
+    #[arg(long, global = true, env = "MATRIXON_ADMIN_CA_FILE", value_name = "FILE", help_heading = "Administration")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Print JSON, of lists one object a line
     #[arg(long, global = true, help_heading = "Administration")]
     pub(crate) json: bool,
@@ -294,7 +297,7 @@ pub(crate) enum AuditCommand {
         /// Only of this kind, such as `user.lock`
         #[arg(long)]
         action: Option<String>,
-        /// Only concerning this user id
+        /// Only concerning this user id, or the address of a replica
         #[arg(long)]
         target: Option<String>,
         /// Stop after so many

@@ -20,6 +20,7 @@ pub(crate) use call;
 pub(crate) use self::{
     connection::Connection,
     failure::Failure,
+    local::operator,
     prompt::{confirm, read_password},
     table::{Column, Table, moment, print_json, yes_no},
 };

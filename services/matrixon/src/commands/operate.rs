@@ -18,7 +18,7 @@ use crate::{
     cli::AdminCommand,
     commands::Failure,
     config::load_from,
-    operate::{Asked, Kind, Operator, Replica},
+    operate::{Asked, Deed, Kind, Operator, Replica},
     settings::Settings,
 };
 
@@ -33,11 +33,11 @@ pub(crate) fn run(path: Option<&Path>, command: &AdminCommand) -> Result<()> {
             AdminCommand::Health => status::health(&settings).await,
             AdminCommand::Metrics { target, json } => metrics(&settings, target, *json).await,
             AdminCommand::Drain { target } => drain(&settings, target).await,
-            AdminCommand::Shutdown { target } => ask(&settings, target, "POST", "/drain").await,
-            AdminCommand::Reload { target } => ask(&settings, target, "POST", "/reload").await,
+            AdminCommand::Shutdown { target } => act(&settings, target, &Deed::ending("process.shutdown")).await,
+            AdminCommand::Reload { target } => act(&settings, target, &Deed::new("process.reload", "/reload")).await,
             AdminCommand::LogLevel { level, target } => {
-                let level = utf8_percent_encode(level, NON_ALPHANUMERIC);
-                ask(&settings, target, "POST", &format!("/log-level?level={level}")).await
+                let path = format!("/log-level?level={}", utf8_percent_encode(level, NON_ALPHANUMERIC));
+                act(&settings, target, &Deed::new("process.log-level", path).with("level", level.as_str())).await
             }
             AdminCommand::Profile { kind, target, seconds, output } => {
                 profile(&settings, *kind, target, Duration::from_secs(*seconds), output).await
@@ -58,7 +58,7 @@ fn load(path: Option<&Path>) -> Result<Settings> {
 }
 
 async fn metrics(settings: &Settings, target: &str, json: bool) -> Result<()> {
-    let asked = Operator::new(settings)?.ask(settings, target, "GET", "/metrics", Duration::ZERO).await?;
+    let asked = Operator::new(settings)?.ask(settings, target, "/metrics").await?;
     if json {
         let all: serde_json::Map<String, serde_json::Value> = asked
             .iter()
@@ -95,19 +95,21 @@ async fn drain(settings: &Settings, target: &str) -> Result<()> {
         );
         return Err(Failure::failed(text).into());
     }
-    ask(settings, target, "POST", "/drain").await
+    act(settings, target, &Deed::ending("process.drain")).await
 }
 
 async fn profile(settings: &Settings, kind: Kind, target: &str, time: Duration, output: &Path) -> Result<()> {
     let operator = Operator::new(settings)?;
-    let meant = operator.find_meant(settings, target).await?;
+    let (meant, log) = operator.find_meant(settings, target).await?;
     let [replica] = meant.as_slice() else {
         let names = meant.iter().map(Replica::name).collect::<Vec<_>>().join(", ");
         return Err(Failure::failed(format!("`{target}` is more than one replica: profile one of {names}")).into());
     };
     let path = format!("/profile?kind={}&seconds={}", kind.as_str(), time.as_secs());
+    let deed = Deed::new("process.profile", path.as_str()).with("kind", kind.as_str()).with("seconds", time.as_secs());
     let record = async {
         let recorded = operator.call("POST", &replica.address, &path, time + DRAWING).await;
+        log.end(&deed, replica, &recorded).await;
         recorded.map_err(|error| Failure::failed(format!("{}: {error}", replica.name())))
     };
     if output == Path::new("-") {
@@ -127,8 +129,8 @@ async fn profile(settings: &Settings, kind: Kind, target: &str, time: Duration, 
     Ok(())
 }
 
-async fn ask(settings: &Settings, target: &str, method: &str, path: &str) -> Result<()> {
-    report(Operator::new(settings)?.ask(settings, target, method, path, Duration::ZERO).await?)
+async fn act(settings: &Settings, target: &str, deed: &Deed) -> Result<()> {
+    report(Operator::new(settings)?.act(settings, target, deed).await?)
 }
 
 /// A line for each answer; a failure when one failed.

@@ -9,7 +9,10 @@ use matrixon_rpc::{Peers, ReplicaState};
 use matrixon_runtime::{clock::Clock, role::Role, shutdown::Shutdown};
 use tokio::time::{Instant, sleep};
 
-use super::{OPERATOR, PREFIX, Status};
+use super::{
+    OPERATOR, PREFIX, Status, WIDTH,
+    record::{Deed, Log},
+};
 use crate::{
     commands::{Failure, run_file},
     settings::Settings,
@@ -18,8 +21,6 @@ use crate::{
 /// How long discovery may take to name the replicas and to ask each whether it is there.
 const DISCOVERY: Duration = Duration::from_secs(4);
 const ANSWER: Duration = Duration::from_secs(5);
-/// Replicas asked at once.
-const WIDTH: usize = 32;
 
 /// A replica as discovery knows it, and what it says of itself.
 #[derive(Clone, Debug)]
@@ -40,6 +41,11 @@ impl Replica {
             || self.address == target
             || self.role.is_some_and(|role| role.as_str() == target)
             || self.status.as_ref().is_ok_and(says)
+    }
+
+    pub(super) fn has(&self, role: Role) -> bool {
+        let says = |status: &Status| status.roles.iter().any(|name| name == role.as_str());
+        self.role == Some(role) || self.status.as_ref().is_ok_and(says)
     }
 
     pub(crate) fn name(&self) -> String {
@@ -85,9 +91,10 @@ impl Operator {
         Ok(replicas)
     }
 
-    /// Those that are meant by `target`; there is one at least.
-    pub(crate) async fn find_meant(&self, settings: &Settings, target: &str) -> Result<Vec<Replica>> {
+    /// Those that are meant by `target`, of which there is one at least, and where to record what is done to them.
+    pub(crate) async fn find_meant(&self, settings: &Settings, target: &str) -> Result<(Vec<Replica>, Log)> {
         let replicas = self.find(settings).await?;
+        let log = Log::new(&settings.config.cluster, &replicas);
         let known: Vec<String> = replicas.iter().map(Replica::name).collect();
         let meant: Vec<Replica> = replicas.into_iter().filter(|replica| replica.is(target)).collect();
         if meant.is_empty() {
@@ -95,24 +102,31 @@ impl Operator {
                 format!("there is no `{target}`: give a role, the name of a pod, or one of {}", known.join(", "));
             return Err(Failure::failed(text).into());
         }
-        Ok(meant)
+        Ok((meant, log))
     }
 
-    /// Asks all that are meant by `target`.
-    pub(crate) async fn ask(
-        &self,
-        settings: &Settings,
-        target: &str,
-        method: &str,
-        path: &str,
-        within: Duration,
-    ) -> Result<Vec<Asked>> {
-        let meant = self.find_meant(settings, target).await?;
-        let answers = stream::iter(meant).map(|replica| async move {
-            let answer = self.call(method, &replica.address, path, within + ANSWER).await;
+    /// Asks all that are meant by `target` for something.
+    pub(crate) async fn ask(&self, settings: &Settings, target: &str, path: &str) -> Result<Vec<Asked>> {
+        let (meant, _) = self.find_meant(settings, target).await?;
+        Ok(self.call_all("GET", meant, path).await)
+    }
+
+    /// Does something to all that are meant by `target`, and has it recorded.
+    pub(crate) async fn act(&self, settings: &Settings, target: &str, deed: &Deed) -> Result<Vec<Asked>> {
+        let (meant, log) = self.find_meant(settings, target).await?;
+        log.begin(deed, &meant).await;
+        let asked = self.call_all("POST", meant, &deed.path).await;
+        let ends = stream::iter(&asked);
+        ends.for_each_concurrent(WIDTH, |one| log.end(deed, &one.replica, &one.answer)).await;
+        Ok(asked)
+    }
+
+    async fn call_all(&self, method: &str, replicas: Vec<Replica>, path: &str) -> Vec<Asked> {
+        let answers = stream::iter(replicas).map(|replica| async move {
+            let answer = self.call(method, &replica.address, path, ANSWER).await;
             Asked { replica, answer }
         });
-        Ok(answers.buffered(WIDTH).collect().await)
+        answers.buffered(WIDTH).collect().await
     }
 
     pub(crate) async fn call(

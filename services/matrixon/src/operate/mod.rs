@@ -6,19 +6,21 @@
 mod answer;
 mod ask;
 mod profile;
+mod record;
 mod serve;
 
 pub(crate) use self::{
     answer::{Pool, Schema, Status, StreamStatus},
     ask::{Asked, Operator, Replica},
     profile::{Kind, MAX_SECONDS, Profiler},
+    record::Deed,
     serve::{Process, router},
 };
 
 use matrixon_http::{Assertion, Signer, Verifier};
 use matrixon_runtime::{clock::Clock, config::ClusterConfig};
 
-use crate::settings::derive_key;
+use crate::{commands::operator, settings::derive_key};
 
 /// Nothing of Matrix is there.
 pub(crate) const PREFIX: &str = "/_matrixon/process";
@@ -26,6 +28,8 @@ pub(crate) const PREFIX: &str = "/_matrixon/process";
 pub(crate) const OPERATOR: &str = "x-matrixon-operator";
 
 const LIFETIME_MS: i64 = 30_000;
+/// Replicas asked at once.
+const WIDTH: usize = 32;
 
 /// Not the key of the gateway's assertions: whoever could make the gateway assert something must not become an operator.
 fn derive(secret: &str) -> Vec<u8> {
@@ -52,6 +56,7 @@ pub(crate) fn set_secrets(verifier: &Verifier, config: &ClusterConfig) {
 fn assertion(method: &str, path_and_query: &str, now_ms: i64) -> Assertion {
     Assertion {
         request_id: format!("{method} {path_and_query}"),
+        machine: Some(operator()),
         expires_ms: now_ms + LIFETIME_MS,
         ..Assertion::default()
     }

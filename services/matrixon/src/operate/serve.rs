@@ -1,13 +1,14 @@
 //! The process's side.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -60,7 +61,14 @@ pub(crate) fn router(process: Process, verifier: Verifier) -> Router {
 async fn check(State(verifier): State<Verifier>, request: Request, next: Next) -> Response {
     let asked = format!("{} {}", request.method(), request.uri().path_and_query().map_or("/", |path| path.as_str()));
     match verifier.verify(request.headers().get(OPERATOR)) {
-        Ok(assertion) if assertion.request_id == asked => next.run(request).await,
+        Ok(assertion) if assertion.request_id == asked => {
+            if !request.method().is_safe() {
+                let remote = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_string());
+                let operator = assertion.machine.as_deref().unwrap_or("-");
+                tracing::info!(operator, remote, asked, "an operator's request");
+            }
+            next.run(request).await
+        }
         Ok(_) => refuse("the assertion is for another request"),
         Err(error) => refuse(&error.to_string()),
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::env::{Env, Shared, expect_error, list, server_name};
 
 tests![Env: registration_is_interactive, registration_can_skip_login, usernames_are_checked, a_stage_of_no_flow_is_refused,
-    login_by_password, a_device_has_one_token, logout_ends_one_session, logout_all_ends_every_session,
+    login_by_password, names_may_be_capitalised, a_device_has_one_token, logout_ends_one_session, logout_all_ends_every_session,
     tokens_are_needed_and_checked, refresh_tokens_rotate, capabilities_are_told, profile_is_set_and_seen, passwords_are_needed];
 
 const REGISTER: &str = "/_matrix/client/v3/register";
@@ -95,6 +95,24 @@ async fn login_by_password(env: Shared) -> Result<()> {
     expect_error(&unknown, 403, "M_FORBIDDEN");
     let strange = nobody.request(Method::POST, LOGIN, Some(&json!({ "type": "org.example.magic" }))).await?;
     assert_eq!(strange.status, 400, "{}", strange.text);
+    Ok(())
+}
+
+/// As phones do with the first letter.
+async fn names_may_be_capitalised(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let (name, user_id) = (alice.localpart().replacen('a', "A", 1), alice.user_id.replacen('a', "A", 1));
+    for written in [&name, &user_id, &name.to_uppercase()] {
+        let session = env.nobody().post(LOGIN, &password_login(written, PASSWORD)).await?;
+        assert_eq!(session["user_id"], alice.user_id.as_str(), "{written}");
+        // and when the password is asked for again
+        let mut auth = password_login(written, PASSWORD);
+        let device = format!("/_matrix/client/v3/devices/{}", session["device_id"].as_str().unwrap_or_default());
+        alice.call(Method::DELETE, &device, Some(&json!({ "auth": auth }))).await?;
+        auth["password"] = json!("wrong");
+        let wrong = env.nobody().request(Method::POST, LOGIN, Some(&auth)).await?;
+        expect_error(&wrong, 403, "M_FORBIDDEN");
+    }
     Ok(())
 }
 

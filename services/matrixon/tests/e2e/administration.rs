@@ -17,7 +17,7 @@ use crate::env::{ADMIN_TOKEN, Env, Shared, expect_error, list};
 
 tests![Env: strangers_and_users_are_refused, rest_makes_and_changes_accounts, the_command_line_does_the_same,
     an_account_is_locked_ended_and_never_given_away, sessions_end_everywhere_within_a_second,
-    a_key_makes_a_request_one, everything_is_in_the_audit_log,
+    a_key_makes_a_request_one, everything_is_in_the_audit_log, refusals_are_in_the_audit_log,
     tokens_are_made_and_revoked, reports_are_read_and_removed, accounts_are_imported, bad_requests_are_told_so];
 
 const ADMIN: &str = "/_matrixon/admin/v1";
@@ -250,6 +250,47 @@ async fn everything_is_in_the_audit_log(env: Shared) -> Result<()> {
     let forged = format!("1:{}", "0".repeat(64));
     let refused = matrixon(admin.next_url(), ADMIN_TOKEN, &["audit", "verify", "--expect", &forged]).await?;
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    Ok(())
+}
+
+async fn refusals_are_in_the_audit_log(env: Shared) -> Result<()> {
+    let (alice, bob) = env.pair().await?;
+    let promote = grpc(&alice, "/matrixon.admin.v1.Users/Promote").await?;
+    assert_eq!(promote.header("grpc-status"), "7", "{:?}", promote.headers);
+    let path = format!("{ADMIN}/users/{}/lock", escape(&bob.user_id));
+    expect_error(&alice.request(Method::POST, &path, Some(&json!({}))).await?, 403, "M_FORBIDDEN");
+    let path = format!("/_matrix/client/v1/admin/lock/{}", escape(&bob.user_id));
+    expect_error(&alice.request(Method::PUT, &path, Some(&json!({ "locked": true }))).await?, 403, "M_FORBIDDEN");
+    let log = done(&env, &["audit", "list", "--json", "--actor", &alice.user_id]).await?;
+    let records = log.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    let seen: Vec<[&str; 5]> = records
+        .iter()
+        .map(|one| ["via", "action", "target", "result", "remote"].map(|name| one[name].as_str().unwrap_or_default()))
+        .collect();
+    let expected = [
+        ["client", "user.lock", bob.user_id.as_str(), "denied", "127.0.0.1"],
+        ["rest", "admin.request", "POST /_matrixon/admin/v1/users/{user}/lock", "denied", "127.0.0.1"],
+        ["grpc", "admin.request", "/matrixon.admin.v1.Users/Promote", "denied", "127.0.0.1"],
+    ];
+    assert_eq!(seen, expected, "the latest first: {log}");
+    let details: Value = serde_json::from_str(records[1]["details"].as_str().unwrap_or_default())?;
+    assert_eq!(details, json!({ "errcode": "M_FORBIDDEN", "user": bob.user_id }));
+
+    // strangers are not in it, and one account only so often
+    for client in [env.nobody(), env.nobody().with_token("wrong")] {
+        assert_eq!(grpc(&client, "/matrixon.admin.v1.Users/List").await?.header("grpc-status"), "16");
+    }
+    for _ in 0..25 {
+        grpc(&alice, "/matrixon.admin.v1.Users/List").await?;
+    }
+    let log = done(&env, &["audit", "list", "--json", "--actor", &alice.user_id]).await?;
+    assert_eq!(log.lines().count(), 20, "{log}");
+    let log = done(&env, &["audit", "list", "--json", "--limit", "1000", "--action", "admin.request"]).await?;
+    for line in log.lines() {
+        let record: Value = serde_json::from_str(line)?;
+        assert!(record["actor"].as_str().is_some_and(|actor| actor.starts_with('@')), "{record}");
+    }
+    done(&env, &["audit", "verify"]).await?;
     Ok(())
 }
 

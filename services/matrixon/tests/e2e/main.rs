@@ -36,6 +36,7 @@ mod state;
 mod sync;
 mod sync_rooms;
 mod timeline;
+mod tls;
 mod to_device;
 mod traces;
 mod transactions;
@@ -109,9 +110,11 @@ fn main() -> ExitCode {
         suite.run(topology.as_str(), limits::all(), 1, |_| limits::start(topology));
         suite.run(topology.as_str(), operations::all(), 1, |_| operations::start(topology));
         suite.run(topology.as_str(), traces::all(), 1, |runtime| traces::start(topology, runtime));
+        suite.run(topology.as_str(), tls::all(), WIDTH, |_| tls::start(topology));
         // with mail, a captcha, terms, and a browser
         suite.run(topology.as_str(), uia::all(), WIDTH, |_| uia::start(topology));
         suite.run(topology.as_str(), uia::faults(), 1, |_| uia::start(topology));
+        suite.run(topology.as_str(), uia::hasty(), WIDTH, |_| uia::start_hasty(topology));
     }
     suite.finish()
 }

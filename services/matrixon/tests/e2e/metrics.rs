@@ -39,6 +39,8 @@ const PROMISED: &[&str] = &[
     "cache_requests_total{cache=",
     r#"drained_requests_total{result="cut""#,
     r#"rate_limited_total{class="login"}"#,
+    r#"admin_refused_total{who="account"}"#,
+    r#"admin_refused_total{who="stranger"}"#,
     "backup_last_success_seconds 0",
     "ready 1",
     "draining 0",

@@ -1,5 +1,6 @@
 //! What operators do to a running server, with the real commands: look, drain, reload, back up, restore. Nothing secret shows.
 
+mod audit;
 mod backup;
 mod secrets;
 
@@ -13,17 +14,19 @@ use anyhow::{Context as _, Result, ensure};
 use matrixon_testkit::{
     Cluster,
     cluster::{ProcessState, Profile, Topology},
-    tests,
+    process, tests,
 };
 use serde_json::Value;
 
 use crate::env::{Env, Shared};
 
-tests![Env: every_replica_is_found, levels_and_reloads_reach_everybody,
+tests![Env: every_replica_is_found, levels_and_reloads_reach_everybody, operations_are_in_the_audit_log,
     flame_graphs_are_drawn_where_they_are_allowed, strangers_are_refused, one_replica_drains,
     the_cluster_secret_rotates, nothing_secret_is_said, a_backup_brings_everybody_back];
 
-use self::{backup::a_backup_brings_everybody_back, secrets::nothing_secret_is_said};
+use self::{
+    audit::operations_are_in_the_audit_log, backup::a_backup_brings_everybody_back, secrets::nothing_secret_is_said,
+};
 
 const WELL_WITHIN: Duration = Duration::from_secs(20);
 /// Planted: it must show nowhere.
@@ -128,7 +131,7 @@ async fn flame_graphs_are_drawn_where_they_are_allowed(env: Shared) -> Result<()
     let processes = env.own()?.state()?.processes;
     let address = address(&processes[0])?;
     let profile = |kind: &'static str, target: String, output: String| {
-        let (env, address) = (env.clone(), address.clone());
+        let (env, address, log) = (env.clone(), address.clone(), processes[0].log.clone());
         let arguments = ["admin", "profile", kind, &target, "--seconds", "2", "--output", &output];
         let arguments = arguments.map(ToOwned::to_owned);
         async move {
@@ -136,7 +139,7 @@ async fn flame_graphs_are_drawn_where_they_are_allowed(env: Shared) -> Result<()
             // an idle process may use less CPU than one sample, and then there is nothing to draw
             tokio::select! {
                 output = matrixon(&env, &arguments) => output,
-                error = keep_busy(&address) => Err(error),
+                error = keep_busy(&address) => Err(error.context(process::tail(&log, 20))),
             }
         }
     };
@@ -249,6 +252,9 @@ async fn one_replica_drains(env: Shared) -> Result<()> {
     while env.own()?.is_alive(pid) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let drains = audit::records(&env, "process.drain").await?;
+    let (target, result) = (&drains[0]["target"], &drains[0]["result"]);
+    assert_eq!((target, result), (&address(process)?.into(), &"asked".into()), "{drains:#?}");
     let health = matrixon(&env, &["admin", "health"]).await?;
     assert_eq!(health.status.code(), Some(1), "{}", String::from_utf8_lossy(&health.stdout));
     let again = env.clone();

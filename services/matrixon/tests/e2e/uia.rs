@@ -2,6 +2,8 @@
 //! with a real SMTP server, a real browser, and a captcha provider and an identity server played by [`third_parties`].
 
 mod browser;
+mod expiry;
+mod login;
 mod mailbox;
 mod pages;
 mod passwords;
@@ -41,7 +43,7 @@ pub(crate) struct Lab {
 pub(crate) type Shared = Arc<Lab>;
 
 pub(crate) fn all() -> Vec<Test<Lab>> {
-    [sessions::all(), registration::all(), threepids::all(), passwords::all(), pages::all()]
+    [sessions::all(), registration::all(), threepids::all(), passwords::all(), login::all(), pages::all()]
         .into_iter()
         .flatten()
         .collect()
@@ -51,6 +53,11 @@ pub(crate) fn faults() -> Vec<Test<Lab>> {
     threepids::faults()
 }
 
+/// Those for which links must end soon.
+pub(crate) fn hasty() -> Vec<Test<Lab>> {
+    expiry::all()
+}
+
 /// The directory into which `.ci/install` puts what the tests need.
 pub(crate) fn cache() -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/matrixon"));
@@ -58,6 +65,15 @@ pub(crate) fn cache() -> PathBuf {
 }
 
 pub(crate) fn start(topology: Topology) -> Result<Lab> {
+    start_with(topology, &[])
+}
+
+/// Long enough for a mail to be read, and short enough to be waited for.
+pub(crate) fn start_hasty(topology: Topology) -> Result<Lab> {
+    start_with(topology, &[("auth.email.link_seconds", 6)])
+}
+
+fn start_with(topology: Topology, more: &[(&str, i64)]) -> Result<Lab> {
     let mailbox = Mailbox::start()?;
     let third_parties = ThirdParties::start()?;
     let document = |title: &str| {
@@ -103,6 +119,7 @@ pub(crate) fn start(topology: Topology) -> Result<Lab> {
         .with("auth.identity_servers", vec![third_parties.url("")])
         .with("egress.allow", vec!["127.0.0.1".to_owned()])
         .with("gateway.rate_limits.enabled", false);
+    let options = more.iter().fold(options, |options, (key, value)| options.with(key, *value));
     Ok(Lab { env: Env::start_with(topology, &options)?, mailbox, third_parties })
 }
 

@@ -8,21 +8,15 @@ use axum::extract::State;
 use matrixon_http::{Matrix, MatrixError, UserAuth};
 use ruma::api::client::admin::suspend_user::v1;
 
-use super::check_target;
-use crate::{
-    admin::change::{Change, change},
-    audit::{Caller, Via},
-    state::Auth,
-};
+use super::moderate;
+use crate::{admin::change::Change, state::Auth};
 
 #[tracing::instrument(name = "auth.http.admin.suspend_user", skip_all)]
 pub(crate) async fn handler(
     State(auth): State<Auth>,
     Matrix { req, auth: requester, meta, .. }: Matrix<v1::Request, UserAuth>,
 ) -> Result<v1::Response, MatrixError> {
-    check_target(&auth, &requester, &req.user_id).await?;
-    let caller = Caller::new(requester.user_id, Via::Client, &meta);
     let to = if req.suspended { Change::Suspend } else { Change::Unsuspend };
-    change(&auth, &caller, req.user_id.as_str(), to).await?;
+    moderate(&auth, (&requester, &meta), &req.user_id, to).await?;
     Ok(v1::Response::new(req.suspended))
 }

@@ -12,7 +12,8 @@ use std::{
 use axum::{body::Body, extract::State};
 use http::{HeaderMap, Method, Request, StatusCode};
 use matrixon_http::{
-    LimitClass, Matrix, MatrixError, NoAuth, OptionalAuth, Raw, RawJson, RouteOptions, Routes, UserAuth, Verifier,
+    AdminAuth, LimitClass, Matrix, MatrixError, NoAuth, OptionalAuth, Raw, RawJson, RouteOptions, Routes, UserAuth,
+    Verifier, header::IDENTITY,
 };
 use matrixon_proto::auth::v1 as proto;
 use matrixon_rpc::local;
@@ -102,8 +103,9 @@ impl Fixture {
     async fn build(service_secret: &str, discovery: matrixon_rpc::Config, more: Vec<matrixon_http::RouteInfo>) -> Self {
         let (auth, shutdown, parked) = (AuthBackend::default(), Shutdown::new(), Arc::new(Notify::new()));
         let verifier = Verifier::new(service_secret.as_bytes(), None, Clock::system());
-        let auth_router =
-            tonic::service::Routes::new(proto::auth_server::AuthServer::new(auth.clone())).into_axum_router();
+        let auth_router = tonic::service::Routes::new(proto::auth_server::AuthServer::new(auth.clone()))
+            .add_service(proto::audit_log_server::AuditLogServer::new(auth.clone()))
+            .into_axum_router();
         let locals = HashMap::from([
             (Role::Auth, local(auth_router.merge(auth_routes().into_router(auth.clone(), verifier.clone())))),
             (Role::Room, local(routes().into_router(parked.clone(), verifier))),
@@ -170,7 +172,16 @@ fn routes() -> Routes<Parked> {
 }
 
 fn auth_routes() -> Routes<AuthBackend> {
-    Routes::new(Role::Auth).raw(Method::POST, "/_matrix/client/v3/logout", log_out, RouteOptions::user())
+    Routes::new(Role::Auth).raw(Method::POST, "/_matrix/client/v3/logout", log_out, RouteOptions::user()).raw(
+        Method::POST,
+        "/_matrixon/admin/v1/users/{user}/lock",
+        administer,
+        RouteOptions::any(),
+    )
+}
+
+async fn administer(_: State<AuthBackend>, _: Raw<AdminAuth>) -> Result<RawJson, MatrixError> {
+    Ok(RawJson(Bytes::from_static(b"{}")))
 }
 
 async fn log_out(State(auth): State<AuthBackend>, _: Raw<UserAuth>) -> Result<RawJson, MatrixError> {
@@ -221,6 +232,9 @@ struct Backend {
     away: AtomicBool,
     look_ups: AtomicUsize,
     sightings: Mutex<Vec<proto::Sighting>>,
+    /// Who had what recorded.
+    records: Mutex<Vec<(Assertion, proto::RecordAuditRequest)>>,
+    deaf: AtomicBool,
     polls: AtomicUsize,
     polled: Notify,
 }
@@ -236,6 +250,15 @@ impl AuthBackend {
 
     pub(super) fn go_away(&self) {
         self.0.away.store(true, Ordering::Release);
+    }
+
+    /// Nothing is recorded any more.
+    pub(super) fn stop_recording(&self) {
+        self.0.deaf.store(true, Ordering::Release);
+    }
+
+    pub(super) fn records(&self) -> Vec<(Assertion, proto::RecordAuditRequest)> {
+        self.0.records.lock().clone()
     }
 
     pub(super) fn look_ups(&self) -> usize {
@@ -305,5 +328,21 @@ impl proto::auth_server::Auth for AuthBackend {
         _: tonic::Request<proto::GetProfilesRequest>,
     ) -> Result<tonic::Response<proto::GetProfilesResponse>, tonic::Status> {
         Err(tonic::Status::unimplemented("not needed here"))
+    }
+}
+
+#[tonic::async_trait]
+impl proto::audit_log_server::AuditLog for AuthBackend {
+    async fn record(
+        &self,
+        request: tonic::Request<proto::RecordAuditRequest>,
+    ) -> Result<tonic::Response<proto::RecordAuditResponse>, tonic::Status> {
+        if self.0.deaf.load(Ordering::Acquire) {
+            return Err(tonic::Status::unavailable("deaf"));
+        }
+        let identity = request.metadata().get(IDENTITY).unwrap().to_str().unwrap().parse().unwrap();
+        let assertion = Verifier::new(SECRET.as_bytes(), None, Clock::system()).verify(Some(&identity)).unwrap();
+        self.0.records.lock().push((assertion, request.into_inner()));
+        Ok(tonic::Response::new(proto::RecordAuditResponse {}))
     }
 }

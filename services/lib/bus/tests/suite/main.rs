@@ -2,6 +2,7 @@
 
 mod outage;
 mod support;
+mod tls;
 
 use std::time::{Duration, Instant};
 
@@ -205,7 +206,7 @@ async fn delivery_takes_well_under_a_millisecond(mut fixture: Fixture) {
 
 #[tokio::test]
 async fn an_address_that_makes_no_sense_is_an_error() {
-    for url in ["", "remote", "redis://127.0.0.1:1", "nats://", "nats://127.0.0.1:1,http://127.0.0.1:1"] {
+    for url in ["", "remote", "redis://127.0.0.1:1", "nats://", "tls://", "nats://127.0.0.1:1,http://127.0.0.1:1"] {
         let config = Config { url: url.to_owned(), ..Config::default() };
         assert!(matches!(Bus::connect(&config).await, Err(BusError::Url { .. })), "{url}");
     }

@@ -22,7 +22,7 @@ use crate::support::{Fixture, dropped, next, number, numbered, persistently, sub
 const RECOVERY: Duration = Duration::from_secs(2);
 const SUBJECT: &str = "matrixon.test.v1";
 
-fn start_again(server: &Nats) {
+pub(crate) fn start_again(server: &Nats) {
     let log = server.log();
     persistently(log.parent().expect("a directory"), || server.start_again());
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Display,
+    fs,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -9,7 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use matrixon_bus::{Bus, BusEvent, Config, Subscription};
-use matrixon_testkit::{process, servers::Nats};
+use matrixon_testkit::{
+    process,
+    servers::{Nats, tls},
+};
 use tempfile::TempDir;
 
 /// Far more than anything here takes; only a failing test waits that long.
@@ -31,6 +35,15 @@ impl Fixture {
         let directory = tempfile::tempdir().expect("a directory");
         let nats = persistently(directory.path(), || Nats::start_in(directory.path()));
         let config = Config { url: nats.url(), ..Config::default() };
+        Self { config, nats: Some((Arc::new(nats), directory)), local: None }
+    }
+
+    pub(crate) fn nats_over_tls() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let nats = persistently(directory.path(), || Nats::start_with_tls(directory.path()));
+        let authority = directory.path().join("authority.crt");
+        fs::write(&authority, tls::AUTHORITY).expect("it is written");
+        let config = Config { url: nats.url(), ca_certificate: Some(authority), ..Config::default() };
         Self { config, nats: Some((Arc::new(nats), directory)), local: None }
     }
 

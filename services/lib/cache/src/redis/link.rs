@@ -1,18 +1,21 @@
 //! The connection: made, watched and made again in the background. While there is none, nobody waits for one.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use ::redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, ServerError, aio::MultiplexedConnection, cmd,
-    io::tcp::TcpSettings,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, ServerError,
+    TlsCertificates, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings,
 };
-use matrixon_runtime::network::without_credentials;
+use matrixon_runtime::{
+    config::{read_authorities, system_authorities},
+    network::without_credentials,
+};
 use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{CacheError, Config, metrics::CONNECTED};
 
@@ -85,24 +88,17 @@ impl Link {
     }
 
     /// One attempt.
-    pub(crate) async fn connect(&self, client: &Client) -> bool {
-        match timeout(CONNECT_TIMEOUT, open(client)).await {
-            Ok(Ok(connection)) => {
-                let mut state = self.state.lock();
-                state.generation += 1;
-                state.connection = Some(connection);
-                CONNECTED.set(1);
-                drop(state);
-                self.made.notify_waiters();
-                info!("cache connected");
-                true
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "cache connection failed");
-                false
-            }
-            Err(_) => false,
-        }
+    pub(crate) async fn connect(&self, client: &Client) -> Result<(), RedisError> {
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let connection = timeout(CONNECT_TIMEOUT, open(client)).await.map_err(late)??;
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.connection = Some(connection);
+        CONNECTED.set(1);
+        drop(state);
+        self.made.notify_waiters();
+        info!("cache connected");
+        Ok(())
     }
 
     fn lose(&self, generation: u64, error: &dyn std::fmt::Display) {
@@ -120,7 +116,15 @@ impl Link {
 pub(crate) async fn keep_connected(client: Client, link: Arc<Link>) {
     loop {
         let mut delay = Duration::ZERO;
-        while !link.is_connected() && !link.connect(&client).await {
+        while !link.is_connected()
+            && let Err(error) = link.connect(&client).await
+        {
+            // Of many attempts the first says why.
+            if delay.is_zero() {
+                warn!(%error, "cache cannot be connected");
+            } else {
+                debug!(%error, "cache cannot be connected");
+            }
             delay = (delay * 2).clamp(Duration::from_millis(20), MAX_RECONNECT_DELAY);
             sleep(delay).await;
         }
@@ -145,7 +149,25 @@ pub(crate) fn client(config: &Config) -> Result<Client, CacheError> {
         settings = settings.set_password(config.password.expose());
     }
     let info = info.set_redis_settings(settings).set_tcp_settings(TcpSettings::default().set_nodelay(true));
-    Client::open(info).map_err(invalid)
+    match (info.addr().clone(), &config.ca_certificate) {
+        // `rediss://…#insecure`
+        (ConnectionAddr::TcpTls { insecure: true, .. }, _) => {
+            Err(CacheError::Url { url: without_credentials(&config.url) })
+        }
+        (ConnectionAddr::TcpTls { .. }, Some(path)) => {
+            open_tls(info, read_authorities("cache.ca_certificate", path)?).map_err(invalid)
+        }
+        (ConnectionAddr::TcpTls { .. }, None) => open_tls(info, system_authorities()).map_err(invalid),
+        (_, Some(_)) => Err(CacheError::NoTls { url: without_credentials(&config.url) }),
+        (_, None) => Client::open(info).map_err(invalid),
+    }
+}
+
+/// Trusts those authorities and no others.
+fn open_tls(info: ConnectionInfo, authorities: Vec<u8>) -> Result<Client, RedisError> {
+    // the first one to say so wins, and everybody here says the same
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(authorities) })
 }
 
 async fn open(client: &Client) -> Result<MultiplexedConnection, RedisError> {

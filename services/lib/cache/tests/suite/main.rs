@@ -3,6 +3,7 @@
 mod bounds;
 mod outage;
 mod support;
+mod tls;
 
 use std::{
     collections::HashMap,
@@ -28,6 +29,10 @@ macro_rules! suite {
         mod redis {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() { super::$name(super::Fixture::redis().await).await; })*
+        }
+        mod redis_over_tls {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::Fixture::redis_over_tls().await).await; })*
         }
     };
 }
@@ -221,7 +226,7 @@ async fn a_bucket_never_gives_what_it_cannot_hold(fixture: Fixture) {
 
 #[tokio::test]
 async fn an_address_that_makes_no_sense_is_an_error() {
-    for url in ["", "remote", "nats://127.0.0.1:1", "redis://"] {
+    for url in ["", "remote", "nats://127.0.0.1:1", "redis://", "rediss://", "rediss://127.0.0.1:1#insecure"] {
         let config = Config { url: url.to_owned(), ..Config::default() };
         assert!(matches!(Cache::connect(&config).await, Err(CacheError::Url { .. })), "{url}");
     }

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_millis(350);
 const AT_ONCE: Duration = Duration::from_millis(20);
 const RECOVERY: Duration = Duration::from_secs(2);
 
-fn start_again(server: &Redis) {
+pub(crate) fn start_again(server: &Redis) {
     let log = server.log();
     persistently(log.parent().expect("a directory"), || server.start_again());
 }

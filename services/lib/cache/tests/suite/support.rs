@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Display,
+    fs,
     io::{Read, Write},
     net::TcpStream,
     path::Path,
@@ -10,7 +11,10 @@ use std::{
 };
 
 use matrixon_cache::{Cache, Config};
-use matrixon_testkit::{process, servers::Redis};
+use matrixon_testkit::{
+    process,
+    servers::{Redis, tls},
+};
 use tempfile::TempDir;
 
 /// Far more than anything here takes; only a failing test waits that long.
@@ -33,6 +37,19 @@ impl Fixture {
         let directory = tempfile::tempdir().expect("a directory");
         let redis = persistently(directory.path(), || Redis::start_in(directory.path()));
         let config = Config { url: redis.url(), ..Config::default() };
+        Self::connect(config, redis, directory).await
+    }
+
+    pub(crate) async fn redis_over_tls() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let redis = persistently(directory.path(), || Redis::start_with_tls(directory.path()));
+        let authority = directory.path().join("authority.crt");
+        fs::write(&authority, tls::AUTHORITY).expect("it is written");
+        let config = Config { url: redis.url(), ca_certificate: Some(authority), ..Config::default() };
+        Self::connect(config, redis, directory).await
+    }
+
+    async fn connect(config: Config, redis: Redis, directory: TempDir) -> Self {
         let cache = Cache::connect(&config).await.expect("the configuration is right");
         assert!(cache.is_connected(), "a Redis that is there can be used at once");
         Self { config, cache, redis: Some((Arc::new(redis), directory)) }

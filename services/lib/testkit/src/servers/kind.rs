@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::Result;
 
-use super::postgres;
+use super::{
+    postgres,
+    tls::{self, Wire},
+};
 use crate::process::{self, Daemon, Signal};
 
 const START_LIMIT: Duration = Duration::from_mins(1);
@@ -38,18 +41,33 @@ impl Kind {
 
     /// The address to give to clients; `PostgreSQL`'s without a database name.
     pub fn url(self, port: u16) -> String {
-        match self {
-            Self::Postgres => format!("postgres://postgres@127.0.0.1:{port}"),
-            Self::Redis => format!("redis://127.0.0.1:{port}"),
-            Self::Nats => format!("nats://127.0.0.1:{port}"),
-        }
+        self.url_over(Wire::Plain, port)
+    }
+
+    pub(crate) fn url_over(self, wire: Wire, port: u16) -> String {
+        let before = match (self, wire) {
+            (Self::Postgres, _) => "postgres://postgres@",
+            (Self::Redis, Wire::Plain) => "redis://",
+            (Self::Redis, Wire::Tls) => "rediss://",
+            (Self::Nats, Wire::Plain) => "nats://",
+            (Self::Nats, Wire::Tls) => "tls://",
+        };
+        format!("{before}127.0.0.1:{port}")
     }
 
     /// Starts the server with its data under `owner` and waits until it answers. Returns its pid.
     pub(crate) fn start(self, owner: &Path, log: &Path, port: u16) -> Result<u32> {
-        let (program, args, user) = self.command(owner, port)?;
+        self.start_over(Wire::Plain, owner, log, port)
+    }
+
+    pub(crate) fn start_over(self, wire: Wire, owner: &Path, log: &Path, port: u16) -> Result<u32> {
+        let (program, mut args, user) = self.command(owner, port)?;
+        if wire == Wire::Tls {
+            args.extend(tls::arguments(self, owner, port)?);
+        }
         let pid = Daemon { program: &program, args: &args, owner, log, user }.spawn()?;
-        process::wait_until_ready(self.as_str(), pid, log, START_LIMIT, || self.answers(port))?;
+        let answers = || if (self, wire) == (Self::Redis, Wire::Tls) { tls::listens(port) } else { self.answers(port) };
+        process::wait_until_ready(self.as_str(), pid, log, START_LIMIT, answers)?;
         Ok(pid)
     }
 

@@ -14,6 +14,7 @@
 pub(crate) mod kind;
 pub(crate) mod postgres;
 mod server;
+pub mod tls;
 pub(crate) use server::open_temporary;
 
 pub use kind::Kind;

@@ -11,13 +11,14 @@ use std::{
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use super::{Kind, postgres};
+use super::{Kind, postgres, tls::Wire};
 use crate::{ports, process, watchdog::Watchdog};
 
 /// A running (or stopped) server on a port of its own. Dropping it kills it.
 #[derive(Debug)]
 pub struct Server {
     kind: Kind,
+    wire: Wire,
     directory: PathBuf,
     port: u16,
     pid: Mutex<Option<u32>>,
@@ -28,6 +29,10 @@ pub struct Server {
 impl Server {
     /// Starts a server with its data in `directory`, or in a temporary one that goes with it.
     fn launch(kind: Kind, directory: Option<&Path>) -> Result<Self> {
+        Self::launch_over(Wire::Plain, kind, directory)
+    }
+
+    fn launch_over(wire: Wire, kind: Kind, directory: Option<&Path>) -> Result<Self> {
         process::raise_file_limit();
         let temporary = if directory.is_some() { None } else { Some(open_temporary(kind.as_str())?) };
         let directory = match (directory, &temporary) {
@@ -40,7 +45,8 @@ impl Server {
         };
         let watchdog = Watchdog::start(&directory, temporary.is_some())?;
         let port = ports::find_free()?;
-        let server = Self { kind, directory, port, pid: Mutex::new(None), _watchdog: watchdog, _temporary: temporary };
+        let pid = Mutex::new(None);
+        let server = Self { kind, wire, directory, port, pid, _watchdog: watchdog, _temporary: temporary };
         server.start_again()?;
         Ok(server)
     }
@@ -51,7 +57,7 @@ impl Server {
 
     /// For Redis and NATS the whole address; for `PostgreSQL` without a database name.
     pub fn url(&self) -> String {
-        self.kind.url(self.port)
+        self.kind.url_over(self.wire, self.port)
     }
 
     /// `None` while stopped.
@@ -67,7 +73,7 @@ impl Server {
     pub fn start_again(&self) -> Result<()> {
         let mut pid = self.lock();
         ensure!(pid.is_none(), "{} is already running", self.kind.as_str());
-        *pid = Some(self.kind.start(&self.directory, &self.log(), self.port)?);
+        *pid = Some(self.kind.start_over(self.wire, &self.directory, &self.log(), self.port)?);
         Ok(())
     }
 
@@ -146,6 +152,11 @@ impl Redis {
     pub fn start_in(directory: &Path) -> Result<Self> {
         Server::launch(Kind::Redis, Some(directory)).map(Self)
     }
+
+    /// Speaks TLS and nothing else, with a certificate that [`AUTHORITY`](super::tls::AUTHORITY) signed.
+    pub fn start_with_tls(directory: &Path) -> Result<Self> {
+        Server::launch_over(Wire::Tls, Kind::Redis, Some(directory)).map(Self)
+    }
 }
 
 /// A private NATS (core, no `JetStream`).
@@ -159,6 +170,11 @@ impl Nats {
 
     pub fn start_in(directory: &Path) -> Result<Self> {
         Server::launch(Kind::Nats, Some(directory)).map(Self)
+    }
+
+    /// Serves nobody without TLS; its certificate is signed by [`AUTHORITY`](super::tls::AUTHORITY).
+    pub fn start_with_tls(directory: &Path) -> Result<Self> {
+        Server::launch_over(Wire::Tls, Kind::Nats, Some(directory)).map(Self)
     }
 }
 

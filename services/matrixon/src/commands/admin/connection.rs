@@ -41,7 +41,7 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) async fn open(path: Option<&Path>, args: &AdminArgs) -> Result<Self> {
         if let Some(url) = &args.server {
-            let transport = remote::connect(url, &remote::read_token(args)?)?;
+            let transport = remote::connect(url, &remote::read_token(args)?, args.ca_file.as_deref())?;
             return Ok(Self { transport, place: url.clone(), db: None });
         }
         let (transport, db) = local::open(path).await?;

@@ -1,8 +1,9 @@
 //! Why a command failed, as its exit code says.
 
-use std::fmt::Display;
+use std::{fmt::Display, io};
 
 use matrixon_rpc::decode_status;
+use rustls::CertificateError;
 use tonic::{ConnectError, Status};
 
 /// One sentence, and the exit code.
@@ -39,6 +40,8 @@ pub(super) struct Fault {
     /// Nobody has seen the call.
     pub(super) untouched: bool,
     pub(super) retry_after_ms: u64,
+    /// What is wrong with the certificate that was shown, if that is why.
+    untrusted: Option<String>,
     status: Status,
 }
 
@@ -46,11 +49,13 @@ impl Fault {
     pub(super) fn new(status: Status) -> Self {
         let detail = decode_status(&status);
         let from_transport = status.details().is_empty();
+        let untrusted = find_untrusted(&status);
+        let absent = from_transport && status.code() != tonic::Code::Unimplemented;
         Self {
-            passing: from_transport && status.code() != tonic::Code::Unimplemented
-                || matches!(detail.http_status, 429 | 502 | 503 | 504),
+            passing: untrusted.is_none() && (absent || matches!(detail.http_status, 429 | 502 | 503 | 504)),
             untouched: is_connect_error(&status),
             retry_after_ms: detail.retry_after_ms,
+            untrusted,
             status,
         }
     }
@@ -58,15 +63,19 @@ impl Fault {
     /// `maybe_done`: one of the attempts may have had its effect.
     pub(super) fn into_failure(self, place: &str, maybe_done: bool) -> Failure {
         let detail = decode_status(&self.status);
-        if self.passing {
+        if self.passing || self.untrusted.is_some() {
             let reason = reason(&self.status);
+            let what = match self.untrusted {
+                Some(wrong) => format!("the certificate of {place} is not trusted: {wrong}"),
+                None if maybe_done => format!("{place} did not answer ({reason})"),
+                None => format!("{place} cannot be reached ({reason})"),
+            };
             return Failure::unreachable(if maybe_done {
                 format!(
-                    "{place} did not answer ({reason}); whether the command took effect is not known: run it again, or look with \
-                     `show` and `audit list`"
+                    "{what}; whether the command took effect is not known: run it again, or look with `show` and `audit list`"
                 )
             } else {
-                format!("{place} cannot be reached ({reason}); nothing was done")
+                format!("{what}; nothing was done")
             });
         }
         let code = match detail.http_status {
@@ -87,6 +96,26 @@ fn is_connect_error(status: &Status) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// TLS says it inside of an I/O error, which does not count it among its causes.
+fn find_untrusted(status: &Status) -> Option<String> {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(rustls::Error::InvalidCertificate(wrong)) = inside.and_then(|it| it.downcast_ref::<rustls::Error>())
+        {
+            return Some(match wrong {
+                CertificateError::UnknownIssuer => {
+                    "nobody has signed it whom this machine trusts; `--ca-file` names an authority of your own"
+                        .to_owned()
+                }
+                wrong => wrong.to_string(),
+            });
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// The innermost cause: "connection refused" says more than "transport error".
@@ -123,5 +152,22 @@ mod tests {
         let failure = lost.into_failure("https://a.org", true);
         assert_eq!(failure.code(), 5);
         assert!(failure.to_string().contains("is not known"), "{failure}");
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_no_passing_fault() {
+        let refused = |wrong| {
+            let error = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::InvalidCertificate(wrong));
+            Fault::new(Status::from_error(Box::new(ConnectError(Box::new(error)))))
+        };
+        let fault = refused(CertificateError::UnknownIssuer);
+        assert!(!fault.passing && fault.untouched);
+        let failure = fault.into_failure("https://a.org", false);
+        let message = failure.to_string();
+        assert_eq!(failure.code(), 5);
+        assert!(message.starts_with("the certificate of https://a.org is not trusted: "), "{message}");
+        assert!(message.contains("--ca-file") && message.ends_with("; nothing was done"), "{message}");
+        let message = refused(CertificateError::Expired).into_failure("https://a.org", true).to_string();
+        assert!(message.contains("Expired") && message.contains("is not known"), "{message}");
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn open(path: Option<&Path>) -> Result<(Transport, Db)> {
 }
 
 /// What the audit log calls whoever sits at this terminal: `cli:LOGIN@HOST`.
-fn operator() -> String {
+pub(crate) fn operator() -> String {
     let login = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     let login = login.unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "localhost".to_owned());

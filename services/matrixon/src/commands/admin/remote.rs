@@ -1,11 +1,15 @@
 //! A gateway somewhere else, over HTTP/2 with or without TLS.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fmt::Display, io, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use http::{HeaderValue, Request, Uri, header::AUTHORIZATION};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::{body::Body, transport::Endpoint};
@@ -31,7 +35,7 @@ pub(super) fn read_token(args: &AdminArgs) -> Result<String> {
 }
 
 /// Connects when the first call is made.
-pub(super) fn connect(url: &str, token: &str) -> Result<Transport> {
+pub(super) fn connect(url: &str, token: &str, ca_file: Option<&Path>) -> Result<Transport> {
     let unusable = || Failure::usage(format!("`{url}` is not a URL like https://matrix.example.org"));
     let uri: Uri = url.trim_end_matches('/').parse().map_err(|_| unusable())?;
     if uri.host().is_none() || !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -44,7 +48,7 @@ pub(super) fn connect(url: &str, token: &str) -> Result<Transport> {
     let endpoint = Endpoint::from(uri).connect_timeout(CONNECT_WITHIN).tcp_nodelay(true);
     let endpoint = endpoint.user_agent(concat!("matrixon/", env!("CARGO_PKG_VERSION")))?;
     let channel = if secure {
-        let tls = TlsConnector::from(Arc::new(tls_config()?));
+        let tls = TlsConnector::from(Arc::new(tls_config(ca_file)?));
         endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| open_tls(tls.clone(), uri)))
     } else {
         endpoint.connect_lazy()
@@ -58,10 +62,13 @@ pub(super) fn connect(url: &str, token: &str) -> Result<Transport> {
     Ok(BoxCloneSyncService::new(authorized))
 }
 
-/// Trusts the certificate authorities of this machine (`SSL_CERT_FILE` names others).
-fn tls_config() -> Result<ClientConfig> {
+/// Trusts the certificate authorities of this machine (`SSL_CERT_FILE` names others) and those of `--ca-file`.
+fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(file) = ca_file {
+        add_authorities(&mut roots, file)?;
+    }
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .context("TLS cannot be set up")?
@@ -69,6 +76,22 @@ fn tls_config() -> Result<ClientConfig> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
+}
+
+fn add_authorities(roots: &mut RootCertStore, file: &Path) -> Result<(), Failure> {
+    let unusable = |reason: &dyn Display| {
+        Failure::usage(format!("the file of `--ca-file`, {}, cannot be used: {reason}", file.display()))
+    };
+    let certificates = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unusable(&error))?;
+    if certificates.is_empty() {
+        return Err(unusable(&"there is no certificate in it"));
+    }
+    for certificate in certificates {
+        roots.add(certificate).map_err(|error| unusable(&error))?;
+    }
+    Ok(())
 }
 
 async fn open_tls(tls: TlsConnector, uri: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {

@@ -14,7 +14,7 @@ tests![Lab: an_address_is_confirmed_and_kept, a_confirmation_makes_one_account, 
     confirmations_for_other_purposes_do_not_count, a_known_address_is_not_told];
 
 /// A registration that needs nothing any more but the address.
-async fn begin(lab: &Lab, name: &str) -> Result<(Value, Value)> {
+pub(super) async fn begin(lab: &Lab, name: &str) -> Result<(Value, Value)> {
     let nobody = lab.nobody();
     let body = json!({ "username": name, "password": strong("first") });
     let session = Lab::challenged(&nobody.request(Method::POST, REGISTER, Some(&body)).await?);
@@ -26,7 +26,7 @@ async fn begin(lab: &Lab, name: &str) -> Result<(Value, Value)> {
     Ok((body, session))
 }
 
-fn email_stage(session: &Value, sid: &Value, client_secret: &str) -> Value {
+pub(super) fn email_stage(session: &Value, sid: &Value, client_secret: &str) -> Value {
     json!({ "type": "m.login.email.identity", "session": session, "threepid_creds": creds(sid, client_secret) })
 }
 

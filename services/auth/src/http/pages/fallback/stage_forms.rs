@@ -105,7 +105,9 @@ pub(super) fn wait_for_mail(auth: &Auth, sent: &HashMap<String, String>, error: 
     let inside = hidden("sid", value("sid")) + &hidden("client_secret", value("client_secret"));
     let page = Page::new(auth.mailer.app_name(), "Look into your mail")
         .text("We have sent you a mail. Open the link in it, then return to this page and continue.")
-        .html(&form(&inside, "I have opened the link"));
+        .html(&form(&inside, "I have opened the link"))
+        // this page anew: its form asks for the address
+        .html("<p><a href=\"\">No mail, or the link is no longer good? Ask for another mail.</a></p>\n");
     match error {
         Some(_) => page.error("The link in the mail has not been opened yet.").build(),
         None => page.build(),
