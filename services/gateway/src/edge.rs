@@ -23,7 +23,7 @@ use axum::{body::Body, extract::ConnectInfo, response::IntoResponse as _};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body::Body as _;
-use matrixon_http::{Access, Assertion, AuthKind, MatrixError, RouteKind, Signer, UserAuth};
+use matrixon_http::{Access, Assertion, AuthKind, MatrixError, RouteInfo, RouteKind, Signer, UserAuth};
 use matrixon_rpc::{AffinityKey, Peers};
 use matrixon_runtime::{
     clock::Clock,
@@ -294,31 +294,31 @@ impl Edge {
         let machine = self.parts.admin_token.machine(info.auth, head)?;
         let user = match machine {
             Some(_) => None,
-            None => self.identify(info.auth, head, exchange.remote).await?,
+            None => self.identify(info, head, exchange.remote).await?,
         };
         entry.set_requester(user.as_ref());
         if let Some(user) = &user {
-            info.access.check(user.standing)?;
+            check_user(info, user)?;
         }
-        admin::check_permission(info.auth, user.as_ref())?;
         Ok((user, machine))
     }
 
     async fn identify(
         &self,
-        kind: AuthKind,
+        info: &RouteInfo,
         head: &request::Parts,
         remote: IpAddr,
     ) -> Result<Option<UserAuth>, MatrixError> {
-        if kind == AuthKind::None {
+        if info.auth == AuthKind::None {
             return Ok(None);
         }
         match headers::access_token(head)? {
             Some(token) => {
                 let user_agent = head.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-                self.parts.identity.resolve(&token, Origin { remote, user_agent }).await.map(Some)
+                let admits = |user: &UserAuth| check_user(info, user).is_ok();
+                self.parts.identity.resolve(&token, Origin { remote, user_agent }, admits).await.map(Some)
             }
-            None if kind == AuthKind::Optional => Ok(None),
+            None if info.auth == AuthKind::Optional => Ok(None),
             None => Err(MatrixError::missing_token()),
         }
     }
@@ -338,7 +338,9 @@ impl Parked {
 
     /// May the answer still be given? That the auth service is away is no reason to keep it back.
     async fn check(self, parts: &Parts, access: Access) -> Result<(), MatrixError> {
-        match parts.identity.resolve(&self.token, Origin { remote: self.remote, user_agent: None }).await {
+        let (origin, admits) =
+            (Origin { remote: self.remote, user_agent: None }, |user: &UserAuth| access.check(user.standing).is_ok());
+        match parts.identity.resolve(&self.token, origin, admits).await {
             Ok(user) => access.check(user.standing),
             Err(error) if error.status.is_server_error() => Ok(()),
             Err(error) => Err(error),
@@ -352,6 +354,12 @@ struct Exchange<'a> {
     path_affinity: Option<AffinityKey>,
     shorter: bool,
     remote: IpAddr,
+}
+
+/// Whether a route serves an account.
+fn check_user(info: &RouteInfo, user: &UserAuth) -> Result<(), MatrixError> {
+    info.access.check(user.standing)?;
+    admin::check_permission(info.auth, user)
 }
 
 fn error_response(error: MatrixError) -> Response<Body> {

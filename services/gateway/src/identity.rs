@@ -77,13 +77,21 @@ impl Identity {
         }))
     }
 
+    /// Whom a token belongs to. What is cached serves those whom it `admits`: nobody is refused for what was so a moment ago,
+    /// before they were promoted or unlocked.
+    ///
     /// `M_UNKNOWN_TOKEN` ← nobody holds the token · 503 ← the auth service is away
-    pub(crate) async fn resolve(&self, token: &str, origin: Origin<'_>) -> Result<UserAuth, MatrixError> {
+    pub(crate) async fn resolve(
+        &self,
+        token: &str,
+        origin: Origin<'_>,
+        admits: impl Fn(&UserAuth) -> bool,
+    ) -> Result<UserAuth, MatrixError> {
         if token.len() > MAX_TOKEN {
             return Err(MatrixError::unknown_token(false));
         }
         let token_sha256: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        if let Some(user) = self.find_cached(&token_sha256).await {
+        if let Some(user) = self.find_cached(&token_sha256).await.filter(admits) {
             self.0.hits.inc();
             let now_ms = self.0.clock.now_ms();
             if self.0.sessions.is_due(&token_sha256, now_ms, self.0.sighting_every) {

@@ -80,7 +80,7 @@ const MAX_SHOWN: usize = 10;
 
 /// Changes the account and records it. Returns the account as it is then. `M_NOT_FOUND` ← no such user
 pub(crate) async fn change(auth: &Auth, caller: &Caller, name: &str, change: Change) -> Result<User, MatrixError> {
-    let user_id = named(auth, name);
+    let user_id = named(auth, name).await;
     let entry = change.entry(user_id.as_ref().map_or_else(|_| name.to_owned(), ToString::to_string));
     if let (Ok(user_id), true) = (&user_id, change.ends_account()) {
         forget_bindings(auth, user_id).await;

@@ -12,7 +12,7 @@ use super::{
     check_texts, decode_page, encode_page, page_size,
 };
 use crate::{
-    accounts::localpart,
+    accounts::localpart::{self, Meant},
     audit::{self, Caller, Entry},
     error::AuthError,
     outbox::Outbox,
@@ -54,14 +54,17 @@ pub(crate) async fn get(auth: Auth, _: Caller, request: UserRequest) -> Result<U
 
 /// `M_NOT_FOUND` ← no such user
 pub(super) async fn find(auth: &Auth, name: &str) -> Result<User, AuthError> {
-    let user_id = named(auth, name)?;
+    let user_id = named(auth, name).await?;
     let row = administration::find_account(&auth.db, user_id.as_str()).await?;
     row.map(to_message).ok_or_else(|| AuthError::UnknownUser(user_id.to_string()))
 }
 
-/// `M_NOT_FOUND` ← surely no user of ours
-pub(super) fn named(auth: &Auth, name: &str) -> Result<OwnedUserId, AuthError> {
-    localpart::find_named(name, &auth.server_name).ok_or_else(|| AuthError::UnknownUser(name.to_owned()))
+/// Whom a log-in of this name would mean. `M_NOT_FOUND` ← surely no user of ours
+pub(super) async fn named(auth: &Auth, name: &str) -> Result<OwnedUserId, AuthError> {
+    let meant = localpart::find_meant(name, &auth.server_name);
+    let Meant { exact, small } = meant.ok_or_else(|| AuthError::UnknownUser(name.to_owned()))?;
+    let historical = exact != small && users::find_user(&auth.db, exact.as_str()).await?.is_some();
+    Ok(if historical { exact } else { small })
 }
 
 pub(crate) async fn create(auth: Auth, caller: Caller, request: CreateUserRequest) -> Result<User, MatrixError> {

@@ -16,9 +16,12 @@ use crate::{
     store::user_states::UserState,
 };
 
-/// `M_FORBIDDEN` ← no administrator
-fn check_admin(requester: &UserAuth) -> Result<(), AuthError> {
-    if requester.admin { Ok(()) } else { Err(AuthError::Forbidden("only administrators may do this")) }
+/// Whom the gateway does not know as an administrator may have become one since. `M_FORBIDDEN` ← no administrator
+async fn check_admin(auth: &Auth, requester: &UserAuth) -> Result<(), AuthError> {
+    if requester.admin || moderation::get_state(auth, &requester.user_id).await?.admin {
+        return Ok(());
+    }
+    Err(AuthError::Forbidden("only administrators may do this"))
 }
 
 /// `M_INVALID_PARAM` ← a user of another server
@@ -29,10 +32,9 @@ fn check_local(auth: &Auth, user_id: &UserId) -> Result<(), AuthError> {
     Err(AuthError::InvalidParam("this is not a user of this server".to_owned()))
 }
 
-/// What an administrator may ask about. `M_FORBIDDEN` ← no administrator · `M_INVALID_PARAM` ← a user of another
-/// server · `M_NOT_FOUND` ← no such user, or one that has ended
-async fn get_state(auth: &Auth, requester: &UserAuth, user_id: &UserId) -> Result<UserState, AuthError> {
-    check_admin(requester)?;
+/// What an administrator may ask about. `M_INVALID_PARAM` ← a user of another server · `M_NOT_FOUND` ← no such user, or
+/// one that has ended
+async fn get_state(auth: &Auth, user_id: &UserId) -> Result<UserState, AuthError> {
     check_local(auth, user_id)?;
     let state = moderation::get_state(auth, user_id).await?;
     if state.deactivated { Err(AuthError::UnknownUser(user_id.to_string())) } else { Ok(state) }
@@ -46,13 +48,11 @@ async fn moderate(
     to: Change,
 ) -> Result<(), MatrixError> {
     let caller = Caller::new(requester.user_id.as_str(), Via::Client, meta);
+    if let Err(error) = check_admin(auth, requester).await {
+        return Err(audit::denied(auth, (&caller, to.entry(user_id.to_string())), error).await);
+    }
     if let Err(error) = check_target(auth, requester, user_id).await {
-        let entry = to.entry(user_id.to_string());
-        return Err(if requester.admin {
-            audit::refused(auth, (&caller, &entry), error).await
-        } else {
-            audit::denied(auth, (&caller, entry), error).await
-        });
+        return Err(audit::refused(auth, (&caller, &to.entry(user_id.to_string())), error).await);
     }
     change(auth, &caller, user_id.as_str(), to).await?;
     Ok(())
@@ -60,7 +60,7 @@ async fn moderate(
 
 /// Whom an administrator may lock or suspend. Besides the above: `M_FORBIDDEN` ← oneself, or another administrator
 async fn check_target(auth: &Auth, requester: &UserAuth, user_id: &UserId) -> Result<(), AuthError> {
-    let state = get_state(auth, requester, user_id).await?;
+    let state = get_state(auth, user_id).await?;
     if state.admin || requester.user_id == user_id {
         return Err(AuthError::Forbidden("administrators cannot do this to themselves or to each other"));
     }

@@ -1,6 +1,6 @@
 //! The SMTP server, and a mail for it.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use lettre::{
     AsyncSmtpTransport, Message, Tokio1Executor,
@@ -14,7 +14,7 @@ use lettre::{
         client::{Certificate, CertificateStore, Tls, TlsParameters},
     },
 };
-use matrixon_runtime::random;
+use matrixon_runtime::{config::read_authorities, random};
 
 use super::{Smtp, templates::Written};
 use crate::config::{EmailConfig, MailSecurity};
@@ -43,9 +43,10 @@ fn tls_parameters(config: &EmailConfig) -> Result<TlsParameters, String> {
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let mut builder = TlsParameters::builder(config.host.clone()).certificate_store(CertificateStore::WebpkiRoots);
     if let Some(path) = &config.ca_certificate {
-        let bad = |error: &dyn std::fmt::Display| format!("`auth.email.ca_certificate`, {}: {error}", path.display());
-        let pem = fs::read(path).map_err(|error| bad(&error))?;
-        builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(|error| bad(&error))?);
+        let pem = read_authorities("auth.email.ca_certificate", path).map_err(|error| error.to_string())?;
+        let certificate =
+            Certificate::from_pem(&pem).map_err(|error| format!("`auth.email.ca_certificate`: {error}"))?;
+        builder = builder.add_root_certificate(certificate);
     }
     builder.build_rustls().map_err(|error| format!("`auth.email`: TLS cannot be set up: {error}"))
 }

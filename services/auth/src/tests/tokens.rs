@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Harness, on_both};
+use super::{Harness, administration, on_both};
 use crate::{
     Config,
     store::users::{self, NewUser},
@@ -89,6 +89,12 @@ async fn historical_names_are_found_as_they_are_written() {
         server.login("Alice", json!({ "password": "better" })).await.ok();
         server.login("alice", json!({})).await.ok();
         change(&bob, "Bob").await.ok();
+
+        // and so does administration
+        let locked = administration::users(&server, "lock").lock(administration::named("Alice")).await.unwrap();
+        assert_eq!(locked.into_inner().user_id, "@Alice:example.org");
+        server.login("Alice", json!({ "password": "better" })).await.refused(401, "M_USER_LOCKED");
+        server.login("alice", json!({})).await.ok();
     })
     .await;
 }

@@ -37,8 +37,8 @@ impl AdminToken {
 }
 
 /// `M_FORBIDDEN` ← a user who is no administrator
-pub(super) fn check_permission(kind: AuthKind, user: Option<&UserAuth>) -> Result<(), MatrixError> {
-    if kind == AuthKind::Admin && user.is_some_and(|user| !user.admin) {
+pub(super) fn check_permission(kind: AuthKind, user: &UserAuth) -> Result<(), MatrixError> {
+    if kind == AuthKind::Admin && !user.admin {
         return Err(MatrixError::forbidden("only administrators may do this"));
     }
     Ok(())

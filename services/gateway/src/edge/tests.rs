@@ -65,6 +65,23 @@ async fn tokens_are_demanded_checked_and_may_be_absent() {
 }
 
 #[tokio::test]
+async fn nobody_is_refused_for_what_was() {
+    let fixture = Fixture::start().await;
+    let whoami = || get("/_matrix/client/v3/account/whoami").token("good");
+    let lock = || post("/_matrixon/admin/v1/users/%40bob%3Ax/lock", "{}").token("good");
+    fixture.followed().await;
+    fixture.auth.set_locked(true);
+    assert_eq!(fixture.send(whoami()).await.error(), (401, "M_USER_LOCKED".to_owned()));
+    fixture.auth.set_locked(false);
+    assert_eq!(fixture.send(whoami()).await.status, StatusCode::OK);
+
+    assert_eq!(fixture.send(lock()).await.error(), (403, "M_FORBIDDEN".to_owned()));
+    fixture.auth.promote();
+    assert_eq!(fixture.send(lock()).await.status, StatusCode::OK);
+    assert_eq!(fixture.auth.look_ups(), 4);
+}
+
+#[tokio::test]
 async fn a_token_is_looked_up_once_and_its_revocation_takes_effect() {
     let fixture = Fixture::start().await;
     let whoami = || get("/_matrix/client/v3/account/whoami").token("good");

@@ -15,7 +15,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use authorities::{BadAuthorities, find_distrust, read_authorities, system_authorities};
+pub use authorities::{BadAuthorities, find_bad_certificate, find_distrust, read_authorities, system_authorities};
 pub use error::ConfigError;
 pub use generate::generate;
 pub use load::load;

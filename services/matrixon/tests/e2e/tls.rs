@@ -90,7 +90,9 @@ async fn certificates_of_strangers_are_refused(env: Shared) -> Result<()> {
 
 async fn useless_files_are_named(env: Shared) -> Result<()> {
     let url = &urls(&env, "localhost")[0];
-    for (file, why) in [("/nonexistent.crt".to_owned(), "I/O error"), (testdata("first.key"), "no certificate in it")] {
+    for (file, why) in
+        [("/nonexistent.crt".to_owned(), "No such file"), (testdata("first.key"), "no certificate in it")]
+    {
         let output = matrixon(url, &[], &["user", "list", "--ca-file", &file]).await?;
         expect_failure(&output, 2, &["`--ca-file`", &file, why]);
     }

@@ -18,7 +18,7 @@ pub(crate) async fn handler(
     Matrix { req, auth: requester, .. }: Matrix<v3::Request, UserAuth>,
 ) -> Result<RawJson, AuthError> {
     if requester.user_id != req.user_id {
-        check_admin(&requester)?;
+        check_admin(&auth, &requester).await?;
     }
     check_local(&auth, &req.user_id)?;
     moderation::get_state(&auth, &req.user_id).await?;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use matrixon_http::{Matrix, UserAuth};
 use ruma::api::client::admin::is_user_locked::v1;
 
-use super::get_state;
+use super::{check_admin, get_state};
 use crate::{error::AuthError, state::Auth};
 
 #[tracing::instrument(name = "auth.http.admin.is_user_locked", skip_all)]
@@ -15,6 +15,7 @@ pub(crate) async fn handler(
     State(auth): State<Auth>,
     Matrix { req, auth: requester, .. }: Matrix<v1::Request, UserAuth>,
 ) -> Result<v1::Response, AuthError> {
-    let state = get_state(&auth, &requester, &req.user_id).await?;
+    check_admin(&auth, &requester).await?;
+    let state = get_state(&auth, &req.user_id).await?;
     Ok(v1::Response::new(state.locked))
 }

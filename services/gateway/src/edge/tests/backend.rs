@@ -230,6 +230,8 @@ pub(super) struct AuthBackend(Arc<Backend>);
 struct Backend {
     revoked: Mutex<Vec<proto::Revocation>>,
     away: AtomicBool,
+    promoted: AtomicBool,
+    locked: AtomicBool,
     look_ups: AtomicUsize,
     sightings: Mutex<Vec<proto::Sighting>>,
     /// Who had what recorded.
@@ -246,6 +248,16 @@ impl AuthBackend {
         let token_sha256 = Sha256::digest(token.as_bytes()).to_vec().into();
         let user_id = "@alice:x".to_owned();
         revoked.push(proto::Revocation { position, user_id, device_id: "D".to_owned(), token_sha256 });
+    }
+
+    /// Alice is an administrator now; no gateway is told.
+    pub(super) fn promote(&self) {
+        self.0.promoted.store(true, Ordering::Release);
+    }
+
+    /// Likewise.
+    pub(super) fn set_locked(&self, locked: bool) {
+        self.0.locked.store(locked, Ordering::Release);
     }
 
     pub(super) fn go_away(&self) {
@@ -288,6 +300,8 @@ impl proto::auth_server::Auth for AuthBackend {
         Ok(tonic::Response::new(proto::AuthenticateResponse {
             user_id: "@alice:x".to_owned(),
             device_id: "D".to_owned(),
+            admin: self.0.promoted.load(Ordering::Acquire),
+            locked: self.0.locked.load(Ordering::Acquire),
             revocations_position: revoked.len() as i64,
             ..Default::default()
         }))

@@ -45,21 +45,25 @@ pub fn system_authorities() -> Vec<u8> {
     pem.into_bytes()
 }
 
-/// Why the server's certificate is not trusted, when that is why a connection failed. Not when time mends it:
-/// certificates are renewed and clocks are set while we go on.
-pub fn find_distrust(error: &(dyn Error + 'static)) -> Option<String> {
-    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+/// What is wrong with the server's certificate, when that is why a connection failed.
+pub fn find_bad_certificate<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        match innermost(error).downcast_ref::<rustls::Error>() {
-            Some(rustls::Error::InvalidCertificate(
-                Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
-            )) => return None,
-            Some(rustls::Error::InvalidCertificate(reason)) => return Some(reason.to_string()),
-            _ => cause = error.source(),
+        if let Some(rustls::Error::InvalidCertificate(wrong)) = innermost(error).downcast_ref() {
+            return Some(wrong);
         }
+        cause = error.source();
     }
     None
+}
+
+/// The same, but not what time mends: certificates are renewed and clocks are set while we go on.
+pub fn find_distrust(error: &(dyn Error + 'static)) -> Option<String> {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    match find_bad_certificate(error)? {
+        Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. } => None,
+        wrong => Some(wrong.to_string()),
+    }
 }
 
 /// What an `Arc` and an `io::Error` hold is not their source: that would be the source of what they hold.
@@ -92,6 +96,7 @@ mod tests {
         assert_eq!(find_distrust(&unknown).as_deref(), Some("UnknownIssuer"));
         assert_eq!(find_distrust(&Outer(Arc::new(unknown))).as_deref(), Some("UnknownIssuer"));
         assert_eq!(find_distrust(&failed(CertificateError::Expired)), None);
+        assert_eq!(find_bad_certificate(&failed(CertificateError::Expired)), Some(&CertificateError::Expired));
         assert_eq!(find_distrust(&io::Error::other(rustls::Error::DecryptError)), None);
         assert_eq!(find_distrust(&io::Error::from(io::ErrorKind::ConnectionRefused)), None);
     }

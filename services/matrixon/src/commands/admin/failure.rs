@@ -1,8 +1,9 @@
 //! Why a command failed, as its exit code says.
 
-use std::{fmt::Display, io};
+use std::fmt::Display;
 
 use matrixon_rpc::decode_status;
+use matrixon_runtime::config::find_bad_certificate;
 use rustls::CertificateError;
 use tonic::{ConnectError, Status};
 
@@ -98,24 +99,13 @@ fn is_connect_error(status: &Status) -> bool {
     false
 }
 
-/// TLS says it inside of an I/O error, which does not count it among its causes.
 fn find_untrusted(status: &Status) -> Option<String> {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(rustls::Error::InvalidCertificate(wrong)) = inside.and_then(|it| it.downcast_ref::<rustls::Error>())
-        {
-            return Some(match wrong {
-                CertificateError::UnknownIssuer => {
-                    "nobody has signed it whom this machine trusts; `--ca-file` names an authority of your own"
-                        .to_owned()
-                }
-                wrong => wrong.to_string(),
-            });
+    Some(match find_bad_certificate(status)? {
+        CertificateError::UnknownIssuer => {
+            "nobody has signed it whom this machine trusts; `--ca-file` names an authority of your own".to_owned()
         }
-        cause = error.source();
-    }
-    None
+        wrong => wrong.to_string(),
+    })
 }
 
 /// The innermost cause: "connection refused" says more than "transport error".
@@ -131,6 +121,8 @@ fn reason(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use matrixon_rpc::{ErrorDetail, encode_status};
 
     use super::*;

@@ -1,10 +1,11 @@
 //! A gateway somewhere else, over HTTP/2 with or without TLS.
 
-use std::{fmt::Display, io, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use http::{HeaderValue, Request, Uri, header::AUTHORIZATION};
 use hyper_util::rt::TokioIo;
+use matrixon_runtime::config::read_authorities;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -67,7 +68,8 @@ fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = ca_file {
-        add_authorities(&mut roots, file)?;
+        let pem = read_authorities("--ca-file", file).map_err(|error| Failure::usage(error.to_string()))?;
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
     }
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -76,22 +78,6 @@ fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig> {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
-}
-
-fn add_authorities(roots: &mut RootCertStore, file: &Path) -> Result<(), Failure> {
-    let unusable = |reason: &dyn Display| {
-        Failure::usage(format!("the file of `--ca-file`, {}, cannot be used: {reason}", file.display()))
-    };
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unusable(&error))?;
-    if certificates.is_empty() {
-        return Err(unusable(&"there is no certificate in it"));
-    }
-    for certificate in certificates {
-        roots.add(certificate).map_err(|error| unusable(&error))?;
-    }
-    Ok(())
 }
 
 async fn open_tls(tls: TlsConnector, uri: Uri) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
