@@ -32,6 +32,14 @@ pub(crate) struct Settings {
     pub(crate) created: Vec<(&'static str, PathBuf)>,
 }
 
+/// Puts what the file of `database.url_file` says into `database.url`.
+pub(crate) fn read_database_url(config: &mut Config) -> Result<()> {
+    if let Some(path) = config.database.url_file.take() {
+        config.database.url = files::read_secret(&path, "the file of `database.url_file`")?;
+    }
+    Ok(())
+}
+
 impl Settings {
     /// Completes and checks `config`; an embedded process creates what is missing.
     pub(crate) fn prepare(config: Config, roles: &[Role]) -> Result<Self> {
@@ -54,9 +62,7 @@ impl Settings {
         roles.sort_unstable();
         roles.dedup();
         let embedded = roles == Role::ALL && config.bus.url == "local" && config.cache.url == "local";
-        if let Some(path) = config.database.url_file.take() {
-            config.database.url = files::read_secret(&path, "the file of `database.url_file`")?;
-        }
+        read_database_url(&mut config)?;
         if embedded {
             if config.server.name.is_empty() {
                 UNNAMED.clone_into(&mut config.server.name);

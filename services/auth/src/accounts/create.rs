@@ -145,13 +145,13 @@ async fn log_in_again(
     Ok((user_id, Some(session)))
 }
 
-/// `M_INVALID_USERNAME` ← see [`localpart::build_user_id`] · `M_USER_IN_USE` ← taken
+/// `M_INVALID_USERNAME` ← see [`localpart::build_user_id`] · `M_USER_IN_USE` ← taken, in whatever capitals
 pub(crate) async fn check_available(auth: &Auth, username: &str) -> Result<(), AuthError> {
     let user_id = localpart::build_user_id(username, &auth.server_name)?;
-    match users::find_user(&auth.db, user_id.as_str()).await? {
-        Some(_) => Err(AuthError::UserInUse),
-        None => Ok(()),
+    if users::is_taken(&auth.db, user_id.as_str()).await? {
+        return Err(AuthError::UserInUse);
     }
+    Ok(())
 }
 
 async fn find_created_by(auth: &Auth, meta: &RequestMeta) -> Result<Option<UserRow>, AuthError> {

@@ -13,16 +13,34 @@ const MAX_USER_ID_BYTES: usize = 255;
 /// `M_INVALID_USERNAME` ← empty, too long, a character outside `a-z0-9._=-/+`, or a leading `_` (kept for bridges)
 pub(crate) fn build_user_id(username: &str, server_name: &ServerName) -> Result<OwnedUserId, AuthError> {
     let localpart = username.to_ascii_lowercase();
-    if localpart.is_empty() {
-        return Err(AuthError::InvalidUsername("a username cannot be empty"));
-    }
-    if localpart.starts_with('_') {
-        return Err(AuthError::InvalidUsername("a username cannot begin with an underscore"));
-    }
+    check_start(&localpart)?;
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'=' | b'-' | b'/' | b'+');
     if !localpart.bytes().all(allowed) {
         return Err(AuthError::InvalidUsername("a username consists of the characters a-z, 0-9 and ._=-/+"));
     }
+    join(&localpart, server_name)
+}
+
+/// The user id of an account that comes from elsewhere. It stays as it is written, for rooms know it so: it may be
+/// [historical](https://spec.matrix.org/v1.19/appendices/#historical-user-ids).
+/// `M_INVALID_USERNAME` ← empty, too long, a colon, a character outside printable ASCII, or a leading `_`
+pub(crate) fn build_historical_id(localpart: &str, server_name: &ServerName) -> Result<OwnedUserId, AuthError> {
+    check_start(localpart)?;
+    if !localpart.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+        return Err(AuthError::InvalidUsername("a user id consists of printable ASCII characters"));
+    }
+    join(localpart, server_name)
+}
+
+fn check_start(localpart: &str) -> Result<(), AuthError> {
+    match localpart.bytes().next() {
+        None => Err(AuthError::InvalidUsername("a username cannot be empty")),
+        Some(b'_') => Err(AuthError::InvalidUsername("a username cannot begin with an underscore")),
+        Some(_) => Ok(()),
+    }
+}
+
+fn join(localpart: &str, server_name: &ServerName) -> Result<OwnedUserId, AuthError> {
     let user_id = format!("@{localpart}:{server_name}");
     if user_id.len() > MAX_USER_ID_BYTES {
         return Err(AuthError::InvalidUsername("a user id has at most 255 bytes"));
@@ -78,6 +96,17 @@ mod tests {
     }
 
     #[test]
+    fn historical_ids() {
+        let server = server_name!("example.org");
+        for good in ["alice", "Alice", "!O'Brien{1}~", "@#", "a_b", &"X".repeat(255 - 13)] {
+            assert_eq!(build_historical_id(good, server).unwrap().localpart(), good);
+        }
+        for bad in ["", "_Bridge", "a:b", "a b", "é", "a\0b", "a\u{7f}", "ａ", &"X".repeat(255 - 12)] {
+            assert!(matches!(build_historical_id(bad, server), Err(AuthError::InvalidUsername(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn names_mean_themselves_first() {
         let server = server_name!("example.org");
         for (name, exact, small) in [
@@ -101,6 +130,14 @@ mod tests {
         fn whatever_is_accepted_is_strictly_valid(username in "\\PC{0,300}") {
             if let Ok(user_id) = build_user_id(&username, server_name!("example.org")) {
                 prop_assert!(user_id.validate_strict().is_ok());
+            }
+        }
+
+        #[test]
+        fn whatever_is_kept_is_historically_valid(localpart in "[!-~]{0,250}|\\PC{0,300}") {
+            if let Ok(user_id) = build_historical_id(&localpart, server_name!("example.org")) {
+                prop_assert!(user_id.validate_historical().is_ok());
+                prop_assert_eq!(user_id.localpart(), localpart.as_str());
             }
         }
     }

@@ -2,6 +2,7 @@
 //! import that was interrupted is simply run again.
 
 mod judge;
+mod taken;
 
 use std::collections::HashSet;
 
@@ -10,7 +11,10 @@ use matrixon_proto::admin::v1::{ImportUsersRequest, ImportUsersResponse, Importe
 use matrixon_store::Tx;
 use tokio::task::{JoinError, JoinSet};
 
-use self::judge::{Judged, NewPassword, judge};
+use self::{
+    judge::{Judged, NewPassword, judge},
+    taken::Taken,
+};
 use crate::{
     audit::{self, Caller, Entry, Outcome},
     error::AuthError,
@@ -70,33 +74,17 @@ type Hashed = (usize, Result<String, AuthError>);
 impl Batch {
     async fn new(auth: &Auth, request: ImportUsersRequest) -> Result<Self, AuthError> {
         let judged: Vec<_> = request.users.into_iter().map(|user| judge(auth, user)).collect();
-        let user_ids: Vec<&str> = judged.iter().flatten().map(|one| one.user_id.as_str()).collect();
-        let mut seen: HashSet<String> = administration::load_existing(&auth.db, &user_ids).await?.into_iter().collect();
-        let addresses: Vec<&str> = judged.iter().flatten().flat_map(|one| &one.emails).map(String::as_str).collect();
-        let mut taken: HashSet<String> = administration::load_taken(&auth.db, &addresses).await?.into_iter().collect();
-        let rows = judged.into_iter().map(|judged| {
-            let judged = judged.and_then(|one| {
-                // of an account that there is nothing is changed, so its addresses do not matter
-                let is_free = |email: &String| !taken.contains(email);
-                if seen.contains(one.user_id.as_str()) || one.emails.iter().all(is_free) {
-                    taken.extend(one.emails.iter().cloned());
-                    return Ok(one);
-                }
-                Err(ThreepidError::InUse.into())
-            });
-            let outcome = match &judged {
-                Err(_) => REFUSED,
-                Ok(one) if seen.insert(one.user_id.to_string()) => CREATED,
-                Ok(_) => EXISTS,
-            };
-            Row { judged: judged.map_err(MatrixError::from), outcome }
+        let mut taken = Taken::load(auth, &judged).await?;
+        let rows = judged.into_iter().map(|judged| match judged.and_then(|one| Ok((taken.take(&one)?, one))) {
+            Ok((true, one)) => Row { judged: Ok(one), outcome: CREATED },
+            Ok((false, one)) => Row { judged: Ok(one), outcome: EXISTS },
+            Err(error) => Row { judged: Err(error.into()), outcome: REFUSED },
         });
         Ok(Self { rows: rows.collect(), dry_run: request.dry_run })
     }
 
     fn name_of(&self, number: usize) -> &str {
-        let judged = self.rows.get(number).and_then(|row| row.judged.as_ref().ok());
-        judged.map_or("", |judged| judged.user_id.as_str())
+        self.rows.get(number).and_then(Row::user_id).unwrap_or_default()
     }
 
     async fn write(&mut self, auth: &Auth, caller: &Caller, entry: Entry) -> Result<(), AuthError> {
@@ -115,11 +103,7 @@ impl Batch {
         new.sort_unstable_by_key(|user| user.user_id);
         let made = administration::insert_users(&mut tx, &new, auth.clock.now_ms()).await?;
         let made: HashSet<String> = made.into_iter().collect();
-        for row in &mut self.rows {
-            if row.outcome == CREATED && row.judged.as_ref().is_ok_and(|one| !made.contains(one.user_id.as_str())) {
-                row.outcome = EXISTS;
-            }
-        }
+        self.note_missed(&mut tx, &made).await?;
         if made.is_empty() {
             return Ok(());
         }
@@ -135,6 +119,25 @@ impl Batch {
         if audit::commit(auth, tx, (caller, &entry), outbox).await? == Outcome::DoneBefore {
             // the attempt that was faster made exactly what this one found missing before it
             tracing::debug!("an import was sent twice at the same time");
+        }
+        Ok(())
+    }
+
+    /// Somebody else has made what is missing since the rows were judged: these accounts, or others of their names.
+    async fn note_missed(&mut self, tx: &mut Tx, made: &HashSet<String>) -> Result<(), AuthError> {
+        let missed: Vec<&mut Row> = self.rows.iter_mut().filter(|row| row.is_missing(made)).collect();
+        if missed.is_empty() {
+            return Ok(());
+        }
+        let user_ids: Vec<&str> = missed.iter().filter_map(|row| row.user_id()).collect();
+        let existing: HashSet<String> = administration::load_existing(tx, &user_ids).await?.into_iter().collect();
+        for row in missed {
+            if row.user_id().is_some_and(|user_id| existing.contains(user_id)) {
+                row.outcome = EXISTS;
+            } else {
+                row.outcome = REFUSED;
+                row.judged = Err(AuthError::UserInUse.into());
+            }
         }
         Ok(())
     }
@@ -209,6 +212,15 @@ impl Batch {
 }
 
 impl Row {
+    /// None: the row is refused.
+    fn user_id(&self) -> Option<&str> {
+        self.judged.as_ref().ok().map(|judged| judged.user_id.as_str())
+    }
+
+    fn is_missing(&self, made: &HashSet<String>) -> bool {
+        self.outcome == CREATED && self.user_id().is_some_and(|user_id| !made.contains(user_id))
+    }
+
     fn to_insert(&self) -> Option<BulkUser<'_>> {
         let judged = self.judged.as_ref().ok().filter(|_| self.outcome == CREATED)?;
         let password_hash = match &judged.password {
@@ -217,6 +229,7 @@ impl Row {
         };
         Some(BulkUser {
             user_id: judged.user_id.as_str(),
+            small: judged.user_id.as_str().to_ascii_lowercase(),
             password_hash,
             admin: judged.admin,
             displayname: &judged.displayname,

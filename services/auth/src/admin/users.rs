@@ -30,10 +30,11 @@ pub(super) const MAX_DISPLAYNAME_CHARS: usize = 256;
 pub(crate) async fn list(auth: Auth, _: Caller, request: ListUsersRequest) -> Result<ListUsersResponse, MatrixError> {
     let size = page_size(request.page_size);
     check_texts([request.prefix.as_str()])?;
-    let prefix = format!("@{}", request.prefix.trim_start_matches('@').to_ascii_lowercase());
-    let after = if request.page_token.is_empty() { prefix.clone() } else { decode_page(&request.page_token)? };
+    let prefix = format!("@{}", request.prefix.trim_start_matches('@'));
+    // the least text after the last user id of the page before
+    let next = if request.page_token.is_empty() { String::new() } else { decode_page(&request.page_token)? + "\u{1}" };
     let wanted = Wanted {
-        after: after.as_str().max(&prefix),
+        from: next.as_str().max(&prefix),
         // greater than whatever begins with the prefix
         before: &format!("{prefix}\u{10ffff}"),
         admin: request.admin,

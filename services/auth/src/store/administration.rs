@@ -40,10 +40,10 @@ from_row!(AccountRow {
     emails
 });
 
-/// Which accounts to list: user ids in `after < user_id < before`, with these properties.
+/// Which accounts to list: user ids in `from <= user_id < before`, with these properties.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted<'a> {
-    pub after: &'a str,
+    pub from: &'a str,
     pub before: &'a str,
     pub admin: Option<bool>,
     pub deactivated: Option<bool>,
@@ -55,6 +55,8 @@ pub(crate) struct Wanted<'a> {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct BulkUser<'a> {
     pub user_id: &'a str,
+    /// The same in small letters.
+    pub small: String,
     pub password_hash: Option<&'a str>,
     pub admin: bool,
     pub displayname: &'a str,
@@ -95,7 +97,7 @@ pub(crate) async fn list_accounts(db: &Db, wanted: &Wanted<'_>, limit: i64) -> R
                     coalesce((select string_agg(t.address, ' ' order by t.added_ts, t.address) from user_threepids t
                               where t.account = u.id and t.medium = 'email'), '') as emails
              from users u
-             where u.user_id collate \"C\" > $1 and u.user_id collate \"C\" < $2
+             where u.user_id collate \"C\" >= $1 and u.user_id collate \"C\" < $2
                  and ($3::boolean is null or u.admin = $3) and ($4::boolean is null or u.deactivated = $4)
                  and ($5::boolean is null or u.locked = $5) and ($6::boolean is null or u.suspended = $6)
              order by u.user_id collate \"C\" limit $7",
@@ -107,11 +109,11 @@ pub(crate) async fn list_accounts(db: &Db, wanted: &Wanted<'_>, limit: i64) -> R
                       coalesce((select group_concat(t.address, ' ') from user_threepids t
                                 where t.account = u.id and t.medium = 'email'), '') as emails
                from users u
-               where u.user_id > $1 and u.user_id < $2
+               where u.user_id >= $1 and u.user_id < $2
                    and ($3 is null or u.admin = $3) and ($4 is null or u.deactivated = $4)
                    and ($5 is null or u.locked = $5) and ($6 is null or u.suspended = $6)
                order by u.user_id limit $7",
-        wanted.after, wanted.before, wanted.admin, wanted.deactivated, wanted.locked, wanted.suspended, limit
+        wanted.from, wanted.before, wanted.admin, wanted.deactivated, wanted.locked, wanted.suspended, limit
     )
 }
 
@@ -177,11 +179,29 @@ pub(crate) async fn insert_emails(tx: &mut Tx, emails: &[BulkEmail<'_>], now_ms:
     )
 }
 
-/// Which of these ids have an account.
-pub(crate) async fn load_existing(db: &Db, user_ids: &[&str]) -> Result<Vec<String>, StoreError> {
-    let list = serde_json::Value::from(user_ids).to_string();
+/// The accounts whose user ids are these, which are in small letters, or differ from one of them in capitals only.
+pub(crate) async fn load_alike(db: &Db, small: &[String]) -> Result<Vec<String>, StoreError> {
+    let list = serde_json::Value::from(small).to_string();
     let rows = sql!(
         db.read(), fetch_all as (String,),
+        pg: "select user_id from users where user_id in (select json_array_elements_text($1::json))
+             union all
+             select user_id from users where lower(user_id collate \"C\") in (select json_array_elements_text($1::json))
+                 and user_id <> lower(user_id collate \"C\")",
+        lite: "select user_id from users where user_id in (select value from json_each($1))
+               union all
+               select user_id from users where lower(user_id) in (select value from json_each($1))
+                   and user_id <> lower(user_id)",
+        list.as_str()
+    )?;
+    Ok(rows.into_iter().map(|(user_id,)| user_id).collect())
+}
+
+/// Which of these ids have an account.
+pub(crate) async fn load_existing(tx: &mut Tx, user_ids: &[&str]) -> Result<Vec<String>, StoreError> {
+    let list = serde_json::Value::from(user_ids).to_string();
+    let rows = sql!(
+        tx.ex(), fetch_all as (String,),
         pg: "select user_id from users where user_id in (select json_array_elements_text($1::json))",
         lite: "select user_id from users where user_id in (select value from json_each($1))",
         list.as_str()
@@ -189,21 +209,28 @@ pub(crate) async fn load_existing(db: &Db, user_ids: &[&str]) -> Result<Vec<Stri
     Ok(rows.into_iter().map(|(user_id,)| user_id).collect())
 }
 
-/// Makes many accounts in one statement and returns the ids of those that there were not yet.
+/// Makes many accounts in one statement and returns the ids of those that there were not yet, in whatever capitals.
+/// Among the new ones no two may differ in capitals only.
 pub(crate) async fn insert_users(tx: &mut Tx, users: &[BulkUser<'_>], now_ms: i64) -> Result<Vec<String>, StoreError> {
     let list = serde_json::to_string(users).map_err(|error| StoreError::inconsistent("users", error))?;
     let rows = sql!(
         tx.ex(), fetch_all as (String,),
         pg: "insert into users (user_id, password_hash, admin, displayname, created_ts)
-             select user_id, password_hash, admin, displayname, $2
+             select r.user_id, r.password_hash, r.admin, r.displayname, $2
              from json_to_recordset($1::json)
-                 as r (user_id text, password_hash text, admin boolean, displayname text)
-             order by user_id collate \"C\"
+                 as r (user_id text, small text, password_hash text, admin boolean, displayname text)
+             where not exists (select 1 from users u where u.user_id = r.small)
+                 and not exists (select 1 from users u where lower(u.user_id collate \"C\") = r.small
+                                     and u.user_id <> lower(u.user_id collate \"C\"))
+             order by r.user_id collate \"C\"
              on conflict do nothing returning user_id",
         lite: "insert into users (user_id, password_hash, admin, displayname, created_ts)
-               select value ->> '$.user_id', value ->> '$.password_hash', value ->> '$.admin',
-                      value ->> '$.displayname', $2
-               from json_each($1) where true
+               select r.value ->> '$.user_id', r.value ->> '$.password_hash', r.value ->> '$.admin',
+                      r.value ->> '$.displayname', $2
+               from json_each($1) r
+               where not exists (select 1 from users u where u.user_id = r.value ->> '$.small')
+                   and not exists (select 1 from users u where lower(u.user_id) = r.value ->> '$.small'
+                                       and u.user_id <> lower(u.user_id))
                on conflict do nothing returning user_id",
         list.as_str(), now_ms
     )?;

@@ -31,21 +31,47 @@ pub(crate) struct NewUser<'a> {
     pub created_by_request: Option<&'a str>,
 }
 
-/// None: the user id, or the request, already has a row.
+/// None: the user id, one that differs from it in capitals only, or the request already has a row. (In PostgreSQL two
+/// such user ids that are inserted at the same time do not see each other.)
 pub(crate) async fn insert_user(tx: &mut Tx, user: &NewUser<'_>) -> Result<Option<i64>, StoreError> {
+    let small = user.user_id.to_ascii_lowercase();
     let row = sql!(
-        tx.ex(),
-        fetch_optional as (i64,),
-        "insert into users (user_id, password_hash, admin, displayname, created_ts, created_by_request)
-         values ($1, $2, $3, $4, $5, $6) on conflict do nothing returning id",
+        tx.ex(), fetch_optional as (i64,),
+        pg: "insert into users (user_id, password_hash, admin, displayname, created_ts, created_by_request)
+             select $1, $2, $3, $4, $5, $6
+             where not exists (select 1 from users where user_id = $7)
+                 and not exists (select 1 from users where lower(user_id collate \"C\") = $7
+                                     and user_id <> lower(user_id collate \"C\"))
+             on conflict do nothing returning id",
+        lite: "insert into users (user_id, password_hash, admin, displayname, created_ts, created_by_request)
+               select $1, $2, $3, $4, $5, $6
+               where not exists (select 1 from users where user_id = $7)
+                   and not exists (select 1 from users where lower(user_id) = $7 and user_id <> lower(user_id))
+               on conflict do nothing returning id",
         user.user_id,
         user.password_hash,
         user.admin,
         user.displayname,
         user.created_ts,
-        user.created_by_request
+        user.created_by_request,
+        small.as_str()
     )?;
     Ok(row.map(|(id,)| id))
+}
+
+/// Has anybody had this user id, in whatever capitals?
+pub(crate) async fn is_taken(db: &Db, user_id: &str) -> Result<bool, StoreError> {
+    let small = user_id.to_ascii_lowercase();
+    let (taken,) = sql!(
+        db.read(), fetch_one as (bool,),
+        pg: "select exists (select 1 from users where user_id = $1)
+                 or exists (select 1 from users where lower(user_id collate \"C\") = $1
+                                and user_id <> lower(user_id collate \"C\"))",
+        lite: "select exists (select 1 from users where user_id = $1)
+                   or exists (select 1 from users where lower(user_id) = $1 and user_id <> lower(user_id))",
+        small.as_str()
+    )?;
+    Ok(taken)
 }
 
 pub(crate) async fn find_user(db: &Db, user_id: &str) -> Result<Option<UserRow>, StoreError> {

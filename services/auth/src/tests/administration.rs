@@ -5,17 +5,21 @@ use std::collections::BTreeSet;
 use axum::Router;
 use matrixon_http::{Assertion, MatrixError, Signer, header::IDENTITY};
 use matrixon_proto::admin::v1::{
-    AuditHeadRequest, AuditRecord, CreateRegistrationTokenRequest, CreateUserRequest, DeleteDevicesRequest, ImportUser,
-    ImportUsersRequest, ListAuditRequest, ListRegistrationTokensRequest, ListUsersRequest, RegistrationToken,
-    ResetPasswordRequest, RevokeRegistrationTokenRequest, UserRequest, audit_client::AuditClient,
-    registration_tokens_client::RegistrationTokensClient, users_client::UsersClient,
+    AuditHeadRequest, AuditRecord, CreateRegistrationTokenRequest, CreateUserRequest, DeactivateUserRequest,
+    DeleteDevicesRequest, ImportUser, ImportUsersRequest, ListAuditRequest, ListRegistrationTokensRequest,
+    ListUsersRequest, RegistrationToken, ResetPasswordRequest, RevokeRegistrationTokenRequest, UserRequest,
+    audit_client::AuditClient, registration_tokens_client::RegistrationTokensClient, users_client::UsersClient,
 };
 use matrixon_store::{exec, sql};
 use serde_json::json;
 use tonic::{Request, Status, metadata::MetadataValue, service::interceptor::InterceptedService};
 
 use super::{Harness, harness::SECRET, on_both};
-use crate::{audit_chain::Checker, tests::harness::open};
+use crate::{
+    audit_chain::Checker,
+    store::administration::{BulkUser, insert_users},
+    tests::harness::open,
+};
 
 /// Puts the assertion of a request on a call: what the gateway does.
 #[derive(Clone)]
@@ -251,17 +255,21 @@ async fn check(server: &Harness) -> Result<(), String> {
 async fn lists_come_in_pages_that_miss_nobody() {
     on_both(open(), |server| async move {
         let mut names: Vec<String> = (0..25).map(|number| format!("user{number}")).collect();
-        names.extend(["zoe".to_owned(), "a_b".to_owned(), "a.b".to_owned(), "a-b".to_owned(), "a=b".to_owned()]);
+        names.extend(["zoe", "a_b", "a.b", "a-b", "a=b", "Use", "O'Hara"].map(str::to_owned));
+        let mut names: Vec<String> = names.into_iter().map(|name| format!("@{name}:example.org")).collect();
         let rows = names.iter().map(|name| ImportUser { username: name.clone(), ..Default::default() });
         let request = ImportUsersRequest { users: rows.collect(), dry_run: false };
         users(&server, "import").import(request).await.unwrap();
-        let mut names: Vec<String> = names.into_iter().map(|name| format!("@{name}:example.org")).collect();
         names.sort();
         for page_size in [1, 7, 100] {
             assert_eq!(list(&server, ListUsersRequest { page_size, ..Default::default() }).await, names);
         }
-        let prefix = ListUsersRequest { prefix: "User1".into(), page_size: 4, ..Default::default() };
-        assert_eq!(list(&server, prefix).await.len(), 11);
+        for (prefix, found) in
+            [("user1", 11), ("@user1", 11), ("User1", 0), ("Us", 1), ("@O'H", 1), ("@zoe:example.org", 1)]
+        {
+            let prefix = ListUsersRequest { prefix: prefix.into(), page_size: 4, ..Default::default() };
+            assert_eq!(list(&server, prefix.clone()).await.len(), found, "{prefix:?}");
+        }
         users(&server, "promote").promote(named("zoe")).await.unwrap();
         let admins = ListUsersRequest { admin: Some(true), ..Default::default() };
         assert_eq!(list(&server, admins).await, ["@zoe:example.org"]);
@@ -324,6 +332,67 @@ async fn imports_judge_every_row_and_can_be_repeated() {
         assert!(server.authenticate(&known).await.is_ok());
         assert!(users(&server, "").get(named("plain")).await.unwrap().into_inner().admin);
         assert_eq!(verified(&server).await.len(), 1);
+    })
+    .await;
+}
+
+/// What becomes of each name: its outcome, or why it is refused.
+async fn import(server: &Harness, key: &str, names: &[&str]) -> Vec<String> {
+    let rows = names.iter().map(|name| ImportUser {
+        username: (*name).to_owned(),
+        password: Some("secret".to_owned()),
+        ..Default::default()
+    });
+    let request = ImportUsersRequest { users: rows.collect(), dry_run: false };
+    let answer = users(server, key).import(request).await.unwrap().into_inner();
+    answer.users.into_iter().map(|row| if row.errcode.is_empty() { row.outcome } else { row.errcode }).collect()
+}
+
+/// Nobody becomes `@alice:example.org`, however they ask.
+async fn expect_taken(server: &Harness) {
+    for username in ["alice", "Alice", "ALICE"] {
+        let path = format!("/v3/register/available?username={username}");
+        server.get(&path, None).await.refused(400, "M_USER_IN_USE");
+        let body = json!({ "username": username, "password": "secret", "auth": { "type": "m.login.dummy" } });
+        server.post("/v3/register", None, body).await.refused(400, "M_USER_IN_USE");
+        refused(users(server, "").create(new(username)).await, 400, "M_USER_IN_USE");
+    }
+}
+
+#[tokio::test]
+async fn whole_user_ids_are_kept_and_none_differ_in_capitals_only() {
+    on_both(open(), |server| async move {
+        server.register("bob").await;
+        let names = ["@Alice:example.org", "alice", "@ALICE:example.org", "@Bob:example.org", "Bob", "O'Hara"];
+        let (taken, invalid) = ("M_USER_IN_USE", "M_INVALID_USERNAME");
+        for _ in 0..2 {
+            let first = import(&server, "first", &names).await;
+            assert_eq!(first, ["created", taken, taken, taken, "exists", invalid]);
+        }
+        let later = import(&server, "later", &names).await;
+        assert_eq!(later, ["exists", taken, taken, taken, "exists", invalid]);
+        assert_eq!(server.login("Alice", json!({})).await.ok()["user_id"], "@Alice:example.org");
+        server.login("alice", json!({})).await.refused(403, "M_FORBIDDEN");
+        refused(users(&server, "").create(new("@Carol:example.org")).await, 400, invalid);
+        expect_taken(&server).await;
+
+        // somebody was faster than the rows were judged
+        let rows = ["@alice:example.org", "@Alice:example.org", "@BOB:example.org", "@Carol:example.org"];
+        let rows = rows.map(|user_id| BulkUser {
+            user_id,
+            small: user_id.to_ascii_lowercase(),
+            password_hash: None,
+            admin: false,
+            displayname: "",
+        });
+        let mut tx = server.db.begin().await.unwrap();
+        assert_eq!(insert_users(&mut tx, &rows, 1).await.unwrap(), ["@Carol:example.org"]);
+        tx.commit().await.unwrap();
+
+        let end = DeactivateUserRequest { user: "Alice".to_owned(), erase: true };
+        users(&server, "end").deactivate(end).await.unwrap();
+        expect_taken(&server).await;
+        assert_eq!(import(&server, "after", &["alice", "Carol", "@carol:example.org"]).await, [taken; 3]);
     })
     .await;
 }

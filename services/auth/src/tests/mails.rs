@@ -58,6 +58,14 @@ async fn confirm(server: &Harness, sid: &str, token: &str) -> Reply {
     server.post("/unstable/org.matrixon/email/submit_token", None, body).await
 }
 
+/// The session of an address that has just been confirmed.
+async fn confirmed(server: &Harness) -> String {
+    let sid = ask(server).await;
+    let token = link(server, &sid).await;
+    confirm(server, &sid, &token).await.ok();
+    sid
+}
+
 async fn stage(server: &Harness, session: &str, mut auth: Value) -> Reply {
     auth["session"] = json!(session);
     server.post("/v3/register", None, json!({ "auth": auth })).await
@@ -116,23 +124,33 @@ async fn a_registration_outlives_its_link() {
 #[tokio::test]
 async fn what_is_confirmed_waits_a_day() {
     on_both(with_mail(), |server| async move {
-        for (username, hours) in [("late", 25), ("alice", 23)] {
-            let session = begin(&server, username).await;
-            let sid = ask(&server).await;
-            let token = link(&server, &sid).await;
-            confirm(&server, &sid, &token).await.ok();
-            assert_eq!(show_address(&server, &session, &sid).await.challenged(), session);
-            pass(&server, &session, hours * 3_600).await;
-            let done = agree(&server, &session).await;
-            if hours < 24 {
-                assert_eq!(done.ok()["user_id"], "@alice:example.org");
-                continue;
-            }
-            // no account, and nothing stands in the way of another try
-            done.refused(403, "M_THREEPID_AUTH_FAILED");
-            assert_ne!(agree(&server, &session).await.challenged(), session);
-            server.get("/v3/register/available?username=late", None).await.ok();
+        let session = begin(&server, "alice").await;
+        let sid = confirmed(&server).await;
+        assert_eq!(show_address(&server, &session, &sid).await.challenged(), session);
+        pass(&server, &session, 23 * 3_600).await;
+        assert_eq!(agree(&server, &session).await.ok()["user_id"], "@alice:example.org");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_confirmed_longer_ago_is_confirmed_again() {
+    on_both(with_mail(), |server| async move {
+        let session = begin(&server, "alice").await;
+        let sid = confirmed(&server).await;
+        assert_eq!(show_address(&server, &session, &sid).await.challenged(), session);
+        pass(&server, &session, 25 * 3_600).await;
+        // whichever stage comes last: no account, and nothing is lost but the address
+        for late in [agree(&server, &session).await, show_address(&server, &session, &sid).await] {
+            assert_eq!((late.challenged(), &late.body["errcode"]), (session.clone(), &json!("M_THREEPID_AUTH_FAILED")));
+            assert_eq!(late.body["completed"], json!(["m.login.terms"]));
         }
+        server.get("/v3/register/available?username=alice", None).await.ok();
+        let again = confirmed(&server).await;
+        assert_ne!(again, sid);
+        assert_eq!(show_address(&server, &session, &again).await.ok()["user_id"], "@alice:example.org");
+        let address = json!({ "type": "m.id.thirdparty", "medium": "email", "address": "alice@example.org" });
+        server.login("", json!({ "identifier": address })).await.ok();
     })
     .await;
 }

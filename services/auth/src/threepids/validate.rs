@@ -194,21 +194,34 @@ fn linked(row: ValidationRow) -> Result<Linked, ThreepidError> {
     })
 }
 
-/// Has the address of this session been confirmed, for this purpose, and not been made use of? The address, if so.
+/// A confirmation that nobody has made use of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Confirmed {
+    InTime,
+    TooLongAgo,
+}
+
+/// Has the address of this session been confirmed, for this purpose, and not been made use of?
 pub(crate) async fn find_confirmed(
     auth: &Auth,
     creds: &Credentials,
     purpose: Purpose,
-) -> Result<Option<String>, AuthError> {
+) -> Result<Option<Confirmed>, AuthError> {
     let row = validations::find_validation(&auth.db, &creds.sid).await?;
     let confirmed = row.filter(|row| {
         row.client_secret == creds.client_secret
             && row.purpose == purpose.as_str()
             && row.validated_ts.is_some()
             && row.consumed_by.is_none()
-            && row.expires_ts > auth.clock.now_ms()
     });
-    Ok(confirmed.map(|row| row.address))
+    let in_time = |row: &ValidationRow| row.expires_ts > auth.clock.now_ms();
+    Ok(confirmed.map(|row| if in_time(&row) { Confirmed::InTime } else { Confirmed::TooLongAgo }))
+}
+
+/// Was this confirmation, which was good once, too long ago to be made use of now? It may have been pruned.
+pub(crate) async fn is_over(auth: &Auth, creds: &Credentials) -> Result<bool, AuthError> {
+    let row = validations::find_validation(&auth.db, &creds.sid).await?;
+    Ok(row.is_none_or(|row| row.expires_ts <= auth.clock.now_ms()))
 }
 
 /// Makes use of a confirmation, which nobody else then can. `M_THREEPID_AUTH_FAILED` ← not confirmed, or used

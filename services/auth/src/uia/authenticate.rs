@@ -6,12 +6,12 @@ use super::{
     Challenge, Flow, build_params,
     request::Uia,
     session::Session,
-    stages::{Failure, Proof, Stage, Who},
+    stages::{Failure, Proof, Stage, TOO_LONG_AGO, Who},
 };
 use crate::{
     error::AuthError,
     state::Auth,
-    threepids::{Credentials, Purpose},
+    threepids::{Credentials, Purpose, validate},
 };
 
 /// What an endpoint asks for.
@@ -91,8 +91,9 @@ pub(crate) async fn find_registered<R: IncomingRequest>(
 
 /// The request, once its flow is complete.
 ///
-/// 401 with the flows ← not complete yet, or a stage failed · `M_FORBIDDEN` ← the session is of another operation,
-/// user or body · `M_MISSING_PARAM` ← nothing but `auth` was sent and the session is unknown
+/// 401 with the flows ← not complete yet, a stage failed, or the address was confirmed too long ago · `M_FORBIDDEN` ←
+/// the session is of another operation, user or body · `M_MISSING_PARAM` ← nothing but `auth` was sent and the session
+/// is unknown
 pub(crate) async fn authenticate<R: IncomingRequest>(
     auth: &Auth,
     mut request: Uia<R>,
@@ -122,10 +123,22 @@ pub(crate) async fn authenticate<R: IncomingRequest>(
     if !session.is_done(&policy.flows) {
         return Err(challenge(auth, session, policy, None).await);
     }
+    if has_aged(auth, &session).await? {
+        session.forget_address(auth).await;
+        return Err(challenge(auth, session, policy, Some(TOO_LONG_AGO)).await);
+    }
     if known {
         session.delete(auth).await;
     }
     Ok(Done { req, operation: request.operation(), proof: session.proof.clone(), session })
+}
+
+/// Is it too late to make use of the address that was confirmed, so long have the other stages taken?
+async fn has_aged(auth: &Auth, session: &Session) -> Result<bool, AuthError> {
+    match &session.proof.validation {
+        Some(creds) => validate::is_over(auth, creds).await,
+        None => Ok(false),
+    }
 }
 
 /// A captcha may be solved where none is asked for: it harms nobody, and clients try.

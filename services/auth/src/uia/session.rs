@@ -111,7 +111,21 @@ impl Session {
         if !self.completed.contains(&stage) {
             self.completed.push(stage);
         }
-        self.proof.merge(proof);
+        // what was kept again has the proofs of all stages, perhaps older ones than theirs
+        self.proof.merge(proof.of(stage));
+    }
+
+    /// The address must be confirmed again: its stage is as if it had not been completed.
+    pub(super) async fn forget_address(&mut self, auth: &Auth) {
+        const STAGE: Stage = Stage::EmailIdentity;
+        self.completed.retain(|stage| *stage != STAGE);
+        self.fresh.retain(|(stage, _)| *stage != STAGE);
+        self.proof.validation = None;
+        self.changed = true;
+        let key = stages_key(&seal::cache_key(&self.id));
+        if let Err(error) = patiently(auth, || auth.cache.hash_delete(&key, STAGE.name())).await {
+            tracing::debug!(%error, "a completed stage could not be taken back");
+        }
     }
 
     /// Every stage of some flow is done. A flow without stages would be no authentication.

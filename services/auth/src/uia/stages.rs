@@ -9,7 +9,10 @@ use crate::{
     sessions::login::check_password,
     state::Auth,
     store::registration_tokens,
-    threepids::{Credentials, Purpose, validate},
+    threepids::{
+        Credentials, Purpose,
+        validate::{self, Confirmed},
+    },
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +38,12 @@ pub struct Failure {
     pub message: &'static str,
 }
 
+/// An address was confirmed, and not made use of in time.
+pub(super) const TOO_LONG_AGO: Failure = Failure {
+    errcode: "M_THREEPID_AUTH_FAILED",
+    message: "the address was confirmed too long ago; it must be confirmed again",
+};
+
 /// What a completed stage leaves in the session, to be used up by the operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proof {
@@ -56,6 +65,14 @@ impl Proof {
     pub(super) fn merge(&mut self, later: Self) {
         self.registration_token = later.registration_token.or(self.registration_token.take());
         self.validation = later.validation.or(self.validation.take());
+    }
+
+    /// Of what several stages have left, what this one has.
+    pub(super) fn of(self, stage: Stage) -> Self {
+        Self {
+            registration_token: self.registration_token.filter(|_| stage == Stage::RegistrationToken),
+            validation: self.validation.filter(|_| stage == Stage::EmailIdentity),
+        }
     }
 }
 
@@ -159,7 +176,8 @@ async fn check_email(
     let creds = Credentials { sid, client_secret };
     let Some(purpose) = purpose else { return Ok(Err(NOT_YET)) };
     match validate::find_confirmed(auth, &creds, purpose).await? {
-        Some(_) => Ok(Ok(Proof { validation: Some(creds), ..Proof::default() })),
+        Some(Confirmed::InTime) => Ok(Ok(Proof { validation: Some(creds), ..Proof::default() })),
+        Some(Confirmed::TooLongAgo) => Ok(Err(TOO_LONG_AGO)),
         None => Ok(Err(NOT_YET)),
     }
 }

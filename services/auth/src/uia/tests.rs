@@ -3,6 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{Flow, Stage, session::Session, stages::Proof};
+use crate::threepids::Credentials;
 
 fn stages(most: usize) -> impl Strategy<Value = Flow> {
     vec(select(Stage::ALL.as_slice()), 0..=most)
@@ -36,6 +37,15 @@ fn a_proof_is_kept_by_later_stages() {
     session.complete(Stage::Dummy, Proof::default());
     assert_eq!(session.proof.registration_token.as_deref(), Some("token"));
     assert_eq!(session.completed, [Stage::RegistrationToken, Stage::Dummy]);
+}
+
+#[test]
+fn a_stage_brings_no_proof_but_its_own() {
+    let address = |sid: &str| Some(Credentials { sid: sid.to_owned(), client_secret: "s3cret".to_owned() });
+    let mut session = Session::new("operation".to_owned(), None, None);
+    session.complete(Stage::EmailIdentity, Proof { validation: address("new"), ..Proof::default() });
+    session.complete(Stage::Terms, Proof { validation: address("old"), registration_token: Some("old".to_owned()) });
+    assert_eq!(session.proof, Proof { validation: address("new"), ..Proof::default() });
 }
 
 #[test]

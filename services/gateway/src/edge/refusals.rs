@@ -6,6 +6,7 @@ use std::{net::IpAddr, time::Duration};
 use http::StatusCode;
 use matrixon_http::{Assertion, MatrixError, RouteInfo, RouteKind, UserAuth, assertion::LIFETIME_MS, header::IDENTITY};
 use matrixon_proto::auth::v1::{RecordAuditRequest, audit_log_client::AuditLogClient};
+use matrixon_rpc::Rpc;
 use matrixon_runtime::{
     metrics::{IntCounter, counter},
     random,
@@ -13,6 +14,7 @@ use matrixon_runtime::{
 };
 use percent_encoding::percent_decode_str;
 use serde_json::json;
+use tokio::time::timeout;
 use tonic::{Request, Status, metadata::MetadataValue};
 
 use super::{Parts, access::AccessEntry};
@@ -22,8 +24,9 @@ const ACTION: &str = "admin.request";
 const DENIED: &str = "denied";
 /// Characters of what a path says.
 const MAX_CHARS: usize = 255;
+const RECORD_WITHIN: Duration = Duration::from_secs(30);
 /// How long an answer waits for its record at most.
-const RECORD_WITHIN: Duration = Duration::from_secs(2);
+const WAIT: Duration = Duration::from_secs(2);
 
 /// The counters exist from the start: the first refusal matters.
 pub(crate) struct Refusals {
@@ -64,13 +67,32 @@ impl Refusals {
             return;
         };
         self.accounts.inc();
-        if let Err(status) = record(parts, &refused, user, request_id).await {
-            tracing::warn!(%status, request_id, "a refused request is not in the audit log");
-        }
+        let (request, log) = (build_request(parts, &refused, user, request_id), parts.peers.role(Role::Auth));
+        let request_id = request_id.to_owned();
+        // a task of its own: whoever hangs up is recorded all the same
+        let recorded = tokio::spawn(async move {
+            if let Err(status) = record(AuditLogClient::new(log), request).await {
+                tracing::warn!(%status, request_id, "a refused request is not in the audit log");
+            }
+        });
+        let _late = timeout(WAIT, recorded).await;
     }
 }
 
-async fn record(parts: &Parts, refused: &Refused<'_>, user: &UserAuth, request_id: &str) -> Result<(), Status> {
+async fn record(
+    mut log: AuditLogClient<Rpc>,
+    request: Result<Request<RecordAuditRequest>, Status>,
+) -> Result<(), Status> {
+    log.record(request?).await?;
+    Ok(())
+}
+
+fn build_request(
+    parts: &Parts,
+    refused: &Refused<'_>,
+    user: &UserAuth,
+    request_id: &str,
+) -> Result<Request<RecordAuditRequest>, Status> {
     let assertion = Assertion {
         user: Some(user.clone()),
         machine: None,
@@ -83,11 +105,7 @@ async fn record(parts: &Parts, refused: &Refused<'_>, user: &UserAuth, request_i
     let mut request = Request::new(refused.to_message());
     request.metadata_mut().insert(IDENTITY, identity.map_err(|_| Status::internal("an assertion is plain text"))?);
     request.set_timeout(RECORD_WITHIN);
-    let mut log = AuditLogClient::new(parts.peers.role(Role::Auth));
-    // a task of its own: whoever hangs up is recorded all the same
-    let recorded = tokio::spawn(async move { log.record(request).await });
-    recorded.await.map_err(|error| Status::internal(error.to_string()))??;
-    Ok(())
+    Ok(request)
 }
 
 impl Refused<'_> {

@@ -66,6 +66,13 @@ impl Bus {
         nats::NatsBus::connect(config).await.map(|bus| Self(Kind::Nats(Arc::new(bus))))
     }
 
+    /// From now on connections are made with this user and password; the one there is lives on.
+    pub fn set_credentials(&self, config: &Config) {
+        if let Kind::Nats(bus) = &self.0 {
+            bus.set_credentials(config);
+        }
+    }
+
     /// Fire and forget. Never blocks and never waits for the network: what cannot be sent soon is dropped
     /// and counted in `matrixon_bus_dropped_total{reason}`.
     pub fn publish(&self, subject: &str, payload: Bytes) {

@@ -12,13 +12,14 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Message, ServerAddr, Statistics, connection::State};
+use async_nats::{Auth, Client, ConnectErrorKind, ConnectOptions, Message, ServerAddr, Statistics, connection::State};
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use matrixon_runtime::{
-    config::{find_distrust, read_authorities},
+    config::{Secret, find_distrust, read_authorities},
     network::without_credentials,
 };
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{error, warn};
 
@@ -43,6 +44,7 @@ const REGISTRATIONS: usize = 64;
 pub(crate) struct NatsBus {
     client: Client,
     statistics: Arc<Statistics>,
+    credentials: Arc<Mutex<Credentials>>,
     outgoing: mpsc::Sender<Outgoing>,
     /// Bytes published and not yet written to the socket.
     queued: Arc<AtomicUsize>,
@@ -51,6 +53,28 @@ pub(crate) struct NatsBus {
     receive_buffer_bytes: usize,
     /// Sender and control; they end with the bus.
     _tasks: JoinSet<()>,
+}
+
+/// What a connection is made with. Without a user: what the URL says.
+#[derive(Debug)]
+struct Credentials {
+    user: String,
+    password: Secret,
+}
+
+impl Credentials {
+    fn new(config: &Config) -> Self {
+        Self { user: config.user.clone(), password: config.password.clone() }
+    }
+
+    fn auth(&self) -> Auth {
+        let mut auth = Auth::new();
+        if !self.user.is_empty() {
+            auth.username = Some(self.user.clone());
+            auth.password = Some(self.password.expose().to_owned());
+        }
+        auth
+    }
 }
 
 #[derive(Debug)]
@@ -70,7 +94,8 @@ impl Outgoing {
 impl NatsBus {
     pub(crate) async fn connect(config: &Config) -> Result<Self, BusError> {
         let signals = Arc::new(Signals::default());
-        let client = open(config, &signals).await?;
+        let credentials = Arc::new(Mutex::new(Credentials::new(config)));
+        let client = open(config, &signals, &credentials).await?;
         let (outgoing, to_send) = mpsc::channel(config.send_buffer_bytes / OVERHEAD + 1);
         let (registrations, registered) = mpsc::channel(REGISTRATIONS);
         let queued = Arc::new(AtomicUsize::new(0));
@@ -80,6 +105,7 @@ impl NatsBus {
         Ok(Self {
             statistics: client.statistics(),
             client,
+            credentials,
             outgoing,
             queued,
             registrations,
@@ -91,6 +117,10 @@ impl NatsBus {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    pub(crate) fn set_credentials(&self, config: &Config) {
+        *self.credentials.lock() = Credentials::new(config);
     }
 
     pub(crate) fn publish(&self, subject: &str, payload: Bytes) {
@@ -128,9 +158,13 @@ fn parse(urls: &str) -> Result<Vec<ServerAddr>, BusError> {
 
 /// Over TLS the first attempt is made here: what no later one would change (a certificate that is not trusted, authorities
 /// that cannot be read) is to end the start.
-async fn open(config: &Config, signals: &Arc<Signals>) -> Result<Client, BusError> {
+async fn open(
+    config: &Config,
+    signals: &Arc<Signals>,
+    credentials: &Arc<Mutex<Credentials>>,
+) -> Result<Client, BusError> {
     let servers = parse(&config.url)?;
-    let mut options = options(config, signals);
+    let mut options = options(config, signals, credentials);
     if let Some(path) = &config.ca_certificate {
         read_authorities("bus.ca_certificate", path)?;
         options = options.add_root_certificates(path.clone());
@@ -156,9 +190,15 @@ async fn open(config: &Config, signals: &Arc<Signals>) -> Result<Client, BusErro
     options.retry_on_initial_connect().connect(servers).await.map_err(BusError::Client)
 }
 
-fn options(config: &Config, signals: &Arc<Signals>) -> ConnectOptions {
+fn options(config: &Config, signals: &Arc<Signals>, credentials: &Arc<Mutex<Credentials>>) -> ConnectOptions {
     let signals = Arc::clone(signals);
-    let options = ConnectOptions::new()
+    let options = if config.user.is_empty() {
+        ConnectOptions::new()
+    } else {
+        let credentials = Arc::clone(credentials);
+        ConnectOptions::with_auth_callback(move |_| std::future::ready(Ok(credentials.lock().auth())))
+    };
+    options
         .name("matrixon")
         .max_reconnects(None)
         .connection_timeout(CONNECT_TIMEOUT)
@@ -169,12 +209,7 @@ fn options(config: &Config, signals: &Arc<Signals>) -> ConnectOptions {
         .event_callback(move |event| {
             signals.take(&event);
             std::future::ready(())
-        });
-    if config.user.is_empty() {
-        options
-    } else {
-        options.user_and_password(config.user.clone(), config.password.expose().to_owned())
-    }
+        })
 }
 
 /// The first attempt at once, then 20, 40, 80 … ms.

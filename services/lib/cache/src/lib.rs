@@ -74,6 +74,14 @@ impl Cache {
         redis::RedisCache::connect(config).await.map(|cache| Self(Kind::Redis(Arc::new(cache))))
     }
 
+    /// From now on connections are made with this user and password; the one there is lives on.
+    pub fn set_credentials(&self, config: &Config) -> Result<(), CacheError> {
+        match &self.0 {
+            Kind::Local(_) => Ok(()),
+            Kind::Redis(cache) => cache.set_credentials(config),
+        }
+    }
+
     /// A cache in memory whose lifetimes and buckets follow `clock`.
     pub fn local(config: &Config, clock: Clock) -> Self {
         Self(Kind::Local(Arc::new(local::LocalCache::new(config.local_max_bytes, clock))))

@@ -26,23 +26,30 @@ static TAKE_TOKEN: LazyLock<Script> = LazyLock::new(|| Script::new(TAKE_TOKEN_SO
 #[derive(Debug)]
 pub(crate) struct RedisCache {
     link: Arc<Link>,
+    config: Config,
     /// The task that reconnects; it ends with the cache.
     _task: JoinSet<()>,
 }
 
 impl RedisCache {
     pub(crate) async fn connect(config: &Config) -> Result<Self, CacheError> {
-        let client = link::client(config)?;
-        let link = Arc::new(Link::default());
+        let link = Arc::new(Link::new(link::client(config)?));
         // Once here, so that a cache that is there can be used as soon as this returns.
-        if let Err(error) = link.connect(&client).await
+        if let Err(error) = link.connect().await
             && let Some(reason) = find_distrust(&error)
         {
             return Err(CacheError::Untrusted { url: without_credentials(&config.url), reason });
         }
         let mut task = JoinSet::new();
-        task.spawn(link::keep_connected(client, Arc::clone(&link)));
-        Ok(Self { link, _task: task })
+        task.spawn(link::keep_connected(Arc::clone(&link)));
+        Ok(Self { link, config: config.clone(), _task: task })
+    }
+
+    /// Only user and password, of the same Redis; its authorities are read again.
+    pub(crate) fn set_credentials(&self, config: &Config) -> Result<(), CacheError> {
+        let (user, password) = (config.user.clone(), config.password.clone());
+        self.link.set_client(link::client(&Config { user, password, ..self.config.clone() })?);
+        Ok(())
     }
 
     pub(crate) fn is_connected(&self) -> bool {

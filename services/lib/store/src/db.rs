@@ -45,6 +45,29 @@ fn at_hand(max_connections: u32) -> u32 {
     max_connections.div_ceil(2).min(4)
 }
 
+fn postgres_options(config: &Config) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(&config.url)
+        .map_err(|error| StoreError::Setup(format!("database.url cannot be read: {error}")))?;
+    Ok(options
+        .application_name("matrixon")
+        .statement_cache_capacity(512)
+        .options([
+            // A frozen process must not hold the row lock of a stream for ever.
+            ("idle_in_transaction_session_timeout", "5s"),
+            ("statement_timeout", "30s"),
+            // Short statements, run a thousand times a second: planning them anew costs more than running them.
+            ("plan_cache_mode", "force_generic_plan"),
+            // Such a plan outlives the day it was made, when the tables may have been all but empty. Every query here is a
+            // look-up by index, so the plans that are only right for tiny tables are not to be chosen.
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("jit", "off"),
+        ])
+        .log_statements(tracing::log::LevelFilter::Off)
+        .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1)))
+}
+
 impl Db {
     /// Opens the pools. The database need not answer yet with PostgreSQL: a process starts and reports "not ready".
     pub async fn connect(config: &Config) -> Result<Self, StoreError> {
@@ -59,26 +82,25 @@ impl Db {
         }
     }
 
+    /// From now on connections are made as `config.url` says, with another password say; those that are open live on, for half
+    /// an hour at most.
+    pub fn set_credentials(&self, config: &Config) -> Result<(), StoreError> {
+        let Self::Pg(pool) = self else { return Ok(()) };
+        let (next, now) = (postgres_options(config)?, pool.connect_options());
+        let server = |options: &PgConnectOptions| {
+            let database = options.get_database().map(ToOwned::to_owned);
+            (options.get_host().to_owned(), options.get_port(), options.get_socket().cloned(), database)
+        };
+        if server(&next) != server(&now) {
+            let message = "database.url names another server or database, which a restart is needed for";
+            return Err(StoreError::Setup(message.to_owned()));
+        }
+        pool.set_connect_options(next);
+        Ok(())
+    }
+
     fn connect_postgres(config: &Config) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(&config.url)
-            .map_err(|error| StoreError::Setup(format!("database.url cannot be read: {error}")))?
-            .application_name("matrixon")
-            .statement_cache_capacity(512)
-            .options([
-                // A frozen process must not hold the row lock of a stream for ever.
-                ("idle_in_transaction_session_timeout", "5s"),
-                ("statement_timeout", "30s"),
-                // Short statements, run a thousand times a second: planning them anew costs more than running them.
-                ("plan_cache_mode", "force_generic_plan"),
-                // Such a plan outlives the day it was made, when the tables may have been all but empty. Every query here
-                // is a look-up by index, so the plans that are only right for tiny tables are not to be chosen.
-                ("enable_seqscan", "off"),
-                ("enable_hashjoin", "off"),
-                ("enable_mergejoin", "off"),
-                ("jit", "off"),
-            ])
-            .log_statements(tracing::log::LevelFilter::Off)
-            .log_slow_statements(tracing::log::LevelFilter::Warn, Duration::from_secs(1));
+        let options = postgres_options(config)?;
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .min_connections(at_hand(config.max_connections))

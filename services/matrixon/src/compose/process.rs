@@ -17,6 +17,7 @@ use matrixon_runtime::{
     shutdown::{Shutdown, run_signals},
     telemetry::LevelHandle,
 };
+use matrixon_store::Db;
 use tokio::task::JoinHandle;
 
 use super::{
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     commands::{first_account_message, run_file},
     operate,
-    settings::{Settings, check_secret},
+    settings::{Settings, check_secret, read_database_url},
 };
 
 /// What role tasks may take to write what is pending, after everything has stopped.
@@ -80,6 +81,7 @@ pub(crate) async fn serve(settings: Settings, path: Option<PathBuf>, level: Leve
     };
     let operators = operate::verifier(&config.cluster, base.clock.clone());
     rotate_secrets(&base, operators.clone());
+    rotate_passwords(&base);
     let operator = operate::router(process, operators);
     let routers = server_router(routers, move || health.accepting().is_ok());
     let checked = routers.layer(middleware::from_fn_with_state(base.calls.clone(), calls::check));
@@ -132,6 +134,30 @@ async fn finish(serving: Vec<JoinHandle<()>>, tasks: Vec<JoinHandle<()>>) {
     };
     if tokio::time::timeout(FAREWELL, all).await.is_err() {
         tracing::warn!("background tasks did not end in time");
+    }
+}
+
+/// Connections to the database, the cache and the bus are made as the configuration says at the last reload.
+fn rotate_passwords(base: &Base) {
+    // an embedded process has its database in a file
+    if let Some(db) = base.db().ok().filter(Db::is_postgres) {
+        base.on_reload("database.url", move |mut config| {
+            read_database_url(&mut config).map_err(|error| format!("{error:#}"))?;
+            db.set_credentials(&config.database).map_err(|error| error.to_string())
+        });
+    }
+    if base.settings.config.cache.url != "local" {
+        let cache = base.cache.clone();
+        base.on_reload("cache.password", move |config| {
+            cache.set_credentials(&config.cache).map_err(|error| error.to_string())
+        });
+    }
+    if base.settings.config.bus.url != "local" {
+        let bus = base.bus.clone();
+        base.on_reload("bus.password", move |config| {
+            bus.set_credentials(&config.bus);
+            Ok(())
+        });
     }
 }
 

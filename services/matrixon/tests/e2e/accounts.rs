@@ -1,5 +1,7 @@
 //! Registration, sessions, tokens, profiles.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use matrixon_testkit::{
     client::{Client, Method, PASSWORD, escape, unique},
@@ -7,7 +9,7 @@ use matrixon_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::env::{Env, Shared, expect_error, list, server_name};
+use crate::env::{Env, Shared, expect_error, expect_unserved, list, server_name};
 
 tests![Env: registration_is_interactive, registration_can_skip_login, usernames_are_checked, a_stage_of_no_flow_is_refused,
     login_by_password, names_may_be_capitalised, a_device_has_one_token, logout_ends_one_session, logout_all_ends_every_session,
@@ -154,13 +156,7 @@ async fn logout_all_ends_every_session(env: Shared) -> Result<()> {
 
 /// Revocation takes effect on every replica within one second.
 async fn expect_dead_soon(client: &Client) -> Result<()> {
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(1);
-    for gateway in 0..client.gateways() {
-        let pinned = client.pinned(gateway);
-        while pinned.request(Method::GET, WHOAMI, None).await?.status == 200 {
-            assert!(std::time::Instant::now() < end, "gateway {gateway} knows the revoked token after 1 s");
-        }
-    }
+    expect_unserved(client, Instant::now() + Duration::from_secs(1)).await?;
     expect_dead(client).await
 }
 

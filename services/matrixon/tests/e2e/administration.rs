@@ -13,12 +13,13 @@ use matrixon_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::env::{ADMIN_TOKEN, Env, Shared, expect_error, list};
+use crate::env::{ADMIN_TOKEN, Env, Shared, expect_error, list, server_name};
 
 tests![Env: strangers_and_users_are_refused, rest_makes_and_changes_accounts, the_command_line_does_the_same,
     an_account_is_locked_ended_and_never_given_away, sessions_end_everywhere_within_a_second,
     a_key_makes_a_request_one, everything_is_in_the_audit_log, refusals_are_in_the_audit_log,
-    tokens_are_made_and_revoked, reports_are_read_and_removed, accounts_are_imported, bad_requests_are_told_so];
+    tokens_are_made_and_revoked, reports_are_read_and_removed, accounts_are_imported, historical_ids_are_kept,
+    bad_requests_are_told_so];
 
 const ADMIN: &str = "/_matrixon/admin/v1";
 const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
@@ -257,6 +258,18 @@ async fn everything_is_in_the_audit_log(env: Shared) -> Result<()> {
     Ok(())
 }
 
+/// Waits for so many: an answer waits for its record two seconds at most.
+async fn records_of(env: &Env, actor: &str, number: usize) -> Result<String> {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let log = done(env, &["audit", "list", "--json", "--actor", actor]).await?;
+        if log.lines().count() >= number || Instant::now() > end {
+            return Ok(log);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 async fn refusals_are_in_the_audit_log(env: Shared) -> Result<()> {
     let (alice, bob) = env.pair().await?;
     let promote = grpc(&alice, "/matrixon.admin.v1.Users/Promote").await?;
@@ -265,7 +278,7 @@ async fn refusals_are_in_the_audit_log(env: Shared) -> Result<()> {
     expect_error(&alice.request(Method::POST, &path, Some(&json!({}))).await?, 403, "M_FORBIDDEN");
     let path = format!("/_matrix/client/v1/admin/lock/{}", escape(&bob.user_id));
     expect_error(&alice.request(Method::PUT, &path, Some(&json!({ "locked": true }))).await?, 403, "M_FORBIDDEN");
-    let log = done(&env, &["audit", "list", "--json", "--actor", &alice.user_id]).await?;
+    let log = records_of(&env, &alice.user_id, 3).await?;
     let records = log.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
     let seen: Vec<[&str; 5]> = records
         .iter()
@@ -287,7 +300,7 @@ async fn refusals_are_in_the_audit_log(env: Shared) -> Result<()> {
     for _ in 0..25 {
         grpc(&alice, "/matrixon.admin.v1.Users/List").await?;
     }
-    let log = done(&env, &["audit", "list", "--json", "--actor", &alice.user_id]).await?;
+    let log = records_of(&env, &alice.user_id, 20).await?;
     assert_eq!(log.lines().count(), 20, "{log}");
     let log = done(&env, &["audit", "list", "--json", "--limit", "1000", "--action", "admin.request"]).await?;
     for line in log.lines() {
@@ -388,6 +401,39 @@ async fn accounts_are_imported(env: Shared) -> Result<()> {
     env.nobody().login_as(&format!("{name}-p"), PASSWORD).await?;
     let listed = done(&env, &["user", "list", &format!("{name}-"), "--json"]).await?;
     assert_eq!(listed.lines().count(), 701);
+    Ok(())
+}
+
+async fn historical_ids_are_kept(env: Shared) -> Result<()> {
+    let alice = env.user("alice").await?;
+    let (name, server) = (unique("Import"), server_name(&alice));
+    let (user_id, small) = (format!("@{name}:{server}"), name.to_lowercase());
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("users.csv");
+    std::fs::write(&file, format!("username,password\n{user_id},{PASSWORD}\n@{small}:{server},{PASSWORD}\n"))?;
+    let file = file.display().to_string();
+    let imported = matrixon(alice.next_url(), ADMIN_TOKEN, &["user", "import", &file, "--json"]).await?;
+    let expected = json!({ "rows": 2, "created": 1, "existing": 0, "refused": 1 });
+    assert_eq!((serde_json::from_slice::<Value>(&imported.stdout)?, imported.status.code()), (expected, Some(1)));
+    let report = std::fs::read_to_string(format!("{file}.refused.csv"))?;
+    assert!(report.contains(&format!("3,@{small}:{server},M_USER_IN_USE,")), "{report}");
+
+    // the account is the one that rooms know, and takes part in them
+    let session = env.nobody().login(&name).await?;
+    assert_eq!(session.user_id, user_id);
+    let room = env.room(&session, &[&alice]).await?;
+    session.send(&room, "as before").await?;
+    assert_eq!(done(&env, &["user", "list", &name, "--json"]).await?.lines().count(), 1);
+
+    // nobody gets it in small letters
+    let body = json!({ "username": small, "password": PASSWORD });
+    let taken = env.nobody().request(Method::POST, "/_matrix/client/v3/register", Some(&body)).await?;
+    expect_error(&taken, 400, "M_USER_IN_USE");
+    let path = format!("/_matrix/client/v3/register/available?username={small}");
+    expect_error(&env.nobody().request(Method::GET, &path, None).await?, 400, "M_USER_IN_USE");
+    let taken = matrixon(alice.next_url(), ADMIN_TOKEN, &["user", "create", &small, "--no-password"]).await?;
+    assert_eq!(taken.status.code(), Some(1), "{taken:?}");
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("M_USER_IN_USE"), "{taken:?}");
     Ok(())
 }
 

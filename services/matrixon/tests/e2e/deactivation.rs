@@ -9,7 +9,7 @@ use matrixon_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::env::{Env, Shared, expect_error, password_auth};
+use crate::env::{Env, Shared, expect_error, expect_unserved, password_auth};
 
 tests![Env: deactivation_needs_the_password, nothing_of_an_ended_account_works, an_ended_account_leaves_its_rooms,
     newcomers_get_erased_messages_redacted];
@@ -41,12 +41,7 @@ async fn nothing_of_an_ended_account_works(env: Shared) -> Result<()> {
     assert_eq!(deactivate(&alice, false).await?, json!({ "id_server_unbind_result": "success" }));
     let end = Instant::now() + Duration::from_secs(1);
     for session in [&alice, &second] {
-        for gateway in 0..session.gateways() {
-            let pinned = session.pinned(gateway);
-            while pinned.request(Method::GET, WHOAMI, None).await?.status == 200 {
-                assert!(Instant::now() < end, "gateway {gateway} serves an ended account");
-            }
-        }
+        expect_unserved(session, end).await?;
         expect_error(&session.request(Method::GET, WHOAMI, None).await?, 401, "M_UNKNOWN_TOKEN");
     }
     let login = |password: &str| {

@@ -1,11 +1,11 @@
 //! What every test stands on: the cluster, users, rooms, and ways to look at answers.
 
-use std::{process::Command, sync::Arc};
+use std::{process::Command, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use matrixon_testkit::{
     Cluster,
-    client::{Client, PASSWORD, Reply, unique},
+    client::{Client, Method, PASSWORD, Reply, unique},
     cluster::{Options, Profile, Topology},
 };
 use serde_json::{Value, json};
@@ -113,6 +113,39 @@ pub(crate) fn server_name(client: &Client) -> &str {
 pub(crate) fn expect_error(reply: &Reply, status: u16, errcode: &str) {
     assert_eq!((reply.status, reply.errcode()), (status, errcode), "{}", reply.text);
     assert!(reply.body["error"].is_string(), "no message for people: {}", reply.text);
+}
+
+/// What ends sessions takes effect at every gateway in time: a request that begins after `end` is not served any more.
+pub(crate) async fn expect_unserved(client: &Client, end: Instant) -> Result<()> {
+    for gateway in 0..client.gateways() {
+        let pinned = client.pinned(gateway);
+        loop {
+            let asked = Instant::now();
+            if pinned.request(Method::GET, "/_matrix/client/v3/account/whoami", None).await?.status != 200 {
+                break;
+            }
+            assert!(asked < end, "gateway {gateway} still serves {}", client.user_id);
+        }
+    }
+    Ok(())
+}
+
+/// What is shorter is written before a connection can end.
+const LONG: usize = 64 * 1024;
+
+/// Of a body that is too long no more is read after two seconds, and who is still writing gets no answer: asks again.
+pub(crate) async fn request_long(client: &Client, method: &Method, path: &str, body: &[u8]) -> Result<Reply> {
+    let ask = || client.request_raw(method.clone(), path, "application/json", body.to_vec());
+    let is_cut = |error: &anyhow::Error| {
+        body.len() > LONG && !error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)
+    };
+    for _ in 0..2 {
+        let answer = ask().await;
+        if !answer.as_ref().is_err_and(is_cut) {
+            return answer;
+        }
+    }
+    ask().await
 }
 
 /// The array at a JSON pointer; empty when it is not there.

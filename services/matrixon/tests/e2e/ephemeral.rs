@@ -63,7 +63,7 @@ async fn typing_ends_by_itself(env: Shared) -> Result<()> {
     let (alice, bob) = env.pair().await?;
     let room = env.room(&alice, &[&bob]).await?;
     let since = sync_token(&alice).await?;
-    set_typing(&bob, &room, true, 1_000).await?;
+    set_typing(&bob, &room, true, 5_000).await?;
     let since = await_typing(&alice, &since, &room, &[&bob.user_id]).await?;
     await_typing(&alice, &since, &room, &[]).await?;
     Ok(())

@@ -113,7 +113,7 @@ fn main() -> ExitCode {
         suite.run(topology.as_str(), tls::all(), WIDTH, |_| tls::start(topology));
         // with mail, a captcha, terms, and a browser
         suite.run(topology.as_str(), uia::all(), WIDTH, |_| uia::start(topology));
-        suite.run(topology.as_str(), uia::faults(), 1, |_| uia::start(topology));
+        suite.run(topology.as_str(), uia::faults(), 1, |_| uia::start_for_faults(topology));
         suite.run(topology.as_str(), uia::hasty(), WIDTH, |_| uia::start_hasty(topology));
     }
     suite.finish()

@@ -1,6 +1,9 @@
 //! What operators watch: every metric that docs, dashboards and alerts name is there on a running server.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use matrixon_testkit::tests;
@@ -58,6 +61,18 @@ pub(crate) async fn scrape(env: &Env) -> Result<String> {
     Ok(all)
 }
 
+/// What is ready may not be for a moment.
+async fn scrape_ready(env: &Env) -> Result<String> {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let text = scrape(env).await?;
+        if text.contains("\nmatrixon_ready 1\n") || Instant::now() >= end {
+            return Ok(text);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Somebody who has sent, received and asked.
 async fn use_it(env: &Env) -> Result<()> {
     let (alice, bob) = env.pair().await?;
@@ -72,7 +87,7 @@ async fn everything_promised_is_exported(env: Shared) -> Result<()> {
         return Ok(());
     }
     use_it(&env).await?;
-    let text = scrape(&env).await?;
+    let text = scrape_ready(&env).await?;
     let missing: BTreeSet<&str> =
         PROMISED.iter().copied().filter(|name| !text.contains(&format!("\nmatrixon_{name}"))).collect();
     assert!(missing.is_empty(), "not exported: {missing:?}");

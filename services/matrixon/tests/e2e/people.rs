@@ -1,6 +1,7 @@
 //! What concerns other people: shared rooms, reports, `OpenID` tokens, third-party networks.
 
 use anyhow::Result;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use matrixon_testkit::{
     client::{Client, Method, escape, room_path},
     tests,
@@ -21,10 +22,9 @@ async fn mutual_rooms_are_paged(env: Shared) -> Result<()> {
     let (alice, bob) = env.pair().await?;
     let empty = alice.get(&mutual(&bob.user_id, None)).await?;
     assert_eq!(empty, json!({ "joined": [], "count": 0 }));
-    let mut rooms = Vec::new();
-    for _ in 0..103 {
-        rooms.push(env.room(&alice, &[&bob]).await?);
-    }
+    let others = [&bob];
+    let making: Vec<_> = (0..103).map(|_| env.room(&alice, &others)).collect();
+    let mut rooms: Vec<String> = stream::iter(making).buffer_unordered(8).try_collect().await?;
     let invited = alice.create_room(&json!({ "invite": [bob.user_id] })).await?;
     bob.leave(&rooms.pop().unwrap_or_default()).await?;
     let page = alice.get(&mutual(&bob.user_id, None)).await?;

@@ -68,9 +68,14 @@ pub(crate) fn start(topology: Topology) -> Result<Lab> {
     start_with(topology, &[])
 }
 
-/// Long enough for a mail to be read, and short enough to be waited for.
+/// A mail whose process has died is soon another's.
+pub(crate) fn start_for_faults(topology: Topology) -> Result<Lab> {
+    start_with(topology, &[("auth.email.timeout_seconds", 5)])
+}
+
+/// Long enough for a mail to be put off once and read, and short enough to be waited for.
 pub(crate) fn start_hasty(topology: Topology) -> Result<Lab> {
-    start_with(topology, &[("auth.email.link_seconds", 6)])
+    start_with(topology, &[("auth.email.link_seconds", 20)])
 }
 
 fn start_with(topology: Topology, more: &[(&str, i64)]) -> Result<Lab> {

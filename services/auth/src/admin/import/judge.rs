@@ -2,7 +2,7 @@
 
 use argon2::{Algorithm, Params, password_hash::phc::PasswordHash};
 use matrixon_proto::admin::v1::ImportUser;
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, ServerName};
 
 use crate::{
     accounts::localpart, admin::users::check_displayname, error::AuthError, state::Auth,
@@ -35,8 +35,7 @@ pub(super) enum NewPassword {
 /// `M_INVALID_USERNAME`, `M_WEAK_PASSWORD`, `M_INVALID_PARAM` ← see the messages. Whether the addresses are free is not
 /// asked here.
 pub(super) fn judge(auth: &Auth, row: ImportUser) -> Result<Judged, AuthError> {
-    let username = strip_server(&row.username, auth.server_name.as_str())?;
-    let user_id = localpart::build_user_id(username, &auth.server_name)?;
+    let user_id = build_user_id(&row.username, &auth.server_name)?;
     let displayname = row.displayname.unwrap_or_else(|| user_id.localpart().to_owned());
     check_displayname(&displayname)?;
     let mut emails: Vec<String> = row.emails.iter().map(|one| canonical_email(one)).collect::<Result<_, _>>()?;
@@ -64,11 +63,13 @@ pub(super) fn judge(auth: &Auth, row: ImportUser) -> Result<Judged, AuthError> {
     Ok(Judged { user_id, password, admin: row.admin, displayname, emails })
 }
 
-/// Exports of other servers name whole user ids.
-fn strip_server<'a>(name: &'a str, server_name: &str) -> Result<&'a str, AuthError> {
-    let Some(rest) = name.strip_prefix('@') else { return Ok(name) };
-    let localpart = rest.strip_suffix(server_name).and_then(|rest| rest.strip_suffix(':'));
-    localpart.ok_or(AuthError::InvalidUsername("this is a user id of another server"))
+/// Exports of other servers name whole user ids, which are kept: in small letters they would be somebody else's. A name
+/// alone is that of a new account.
+fn build_user_id(name: &str, server_name: &ServerName) -> Result<OwnedUserId, AuthError> {
+    let Some(rest) = name.strip_prefix('@') else { return localpart::build_user_id(name, server_name) };
+    let localpart = rest.strip_suffix(server_name.as_str()).and_then(|rest| rest.strip_suffix(':'));
+    let localpart = localpart.ok_or(AuthError::InvalidUsername("this is a user id of another server"))?;
+    localpart::build_historical_id(localpart, server_name)
 }
 
 /// `M_INVALID_PARAM` ← neither argon2id (PHC) nor bcrypt, or of an unreasonable cost
@@ -105,6 +106,8 @@ fn is_bcrypt(hash: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ruma::server_name;
+
     use super::*;
 
     #[test]
@@ -132,10 +135,21 @@ mod tests {
     }
 
     #[test]
-    fn names_of_this_server_only() {
-        assert_eq!(strip_server("alice", "a.org").unwrap(), "alice");
-        assert_eq!(strip_server("@alice:a.org", "a.org").unwrap(), "alice");
-        assert!(strip_server("@alice:b.org", "a.org").is_err());
-        assert!(strip_server("@alice", "a.org").is_err());
+    fn whole_user_ids_of_this_server_are_kept() {
+        let server = server_name!("a.org");
+        for (name, user_id) in [
+            ("alice", "@alice:a.org"),
+            ("Alice", "@alice:a.org"),
+            ("@alice:a.org", "@alice:a.org"),
+            ("@Alice:a.org", "@Alice:a.org"),
+            ("@O'Brien{1}:a.org", "@O'Brien{1}:a.org"),
+        ] {
+            assert_eq!(build_user_id(name, server).unwrap().as_str(), user_id);
+        }
+        for bad in
+            ["@alice:b.org", "@Alice:A.org", "@alice", "@:a.org", "@_b:a.org", "@a:b:a.org", "@é:a.org", "O'Brien"]
+        {
+            assert!(matches!(build_user_id(bad, server), Err(AuthError::InvalidUsername(_))), "{bad:?}");
+        }
     }
 }

@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use matrixon_bus::{Bus, BusEvent};
+use matrixon_bus::{Bus, BusEvent, Config};
+use matrixon_runtime::config::Secret;
 use matrixon_testkit::{
     process::{Signal, signal},
     servers::Nats,
@@ -45,6 +46,22 @@ async fn nats_may_come_after_us() {
     assert!(start.elapsed() < RECOVERY, "{:?}", start.elapsed());
     bus.publish(SUBJECT, numbered(2, 8));
     assert_eq!(number(&next(&mut subscription).await), Some(2), "and what was published too early is gone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_password_may_change() {
+    let configuration = |password| format!("authorization {{ user: matrixon, password: {password} }}\n");
+    let mut fixture = Fixture::nats_configured(&configuration("first"));
+    fixture.config.user = "matrixon".to_owned();
+    fixture.config.password = Secret::new("first");
+    let bus = fixture.bus().await;
+    let mut subscription = subscribe(&bus, SUBJECT).await;
+    fixture.configure(&configuration("second"));
+    until("the connection is ended", || !bus.is_connected()).await;
+    bus.set_credentials(&Config { password: Secret::new("second"), ..fixture.config.clone() });
+    wait_reset(&mut subscription).await;
+    bus.publish(SUBJECT, numbered(1, 8));
+    assert_eq!(number(&next(&mut subscription).await), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,7 +32,17 @@ impl Fixture {
     }
 
     pub(crate) fn nats() -> Self {
+        Self::start(tempfile::tempdir().expect("a directory"))
+    }
+
+    /// With a configuration of its own.
+    pub(crate) fn nats_configured(configuration: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("nats.conf"), configuration).expect("it is written");
+        Self::start(directory)
+    }
+
+    fn start(directory: TempDir) -> Self {
         let nats = persistently(directory.path(), || Nats::start_in(directory.path()));
         let config = Config { url: nats.url(), ..Config::default() };
         Self { config, nats: Some((Arc::new(nats), directory)), local: None }
@@ -49,6 +59,14 @@ impl Fixture {
 
     pub(crate) fn server(&self) -> Arc<Nats> {
         Arc::clone(&self.nats.as_ref().expect("a test of NATS").0)
+    }
+
+    /// The running server takes another configuration.
+    pub(crate) fn configure(&self, configuration: &str) {
+        let (server, directory) = self.nats.as_ref().expect("a test of NATS");
+        fs::write(directory.path().join("nats.conf"), configuration).expect("it is written");
+        let pid = server.pid().expect("it runs");
+        process::signal(pid, process::Signal::HUP).expect("it is told");
     }
 
     /// What another process would have: with NATS a connection of its own.

@@ -31,8 +31,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Requests waiting to be written.
 const PIPELINE: usize = 1_024;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Link {
+    client: Mutex<Client>,
     state: Mutex<State>,
     lost: Notify,
     made: Notify,
@@ -47,6 +48,15 @@ struct State {
 }
 
 impl Link {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client: Mutex::new(client), state: Mutex::default(), lost: Notify::new(), made: Notify::new() }
+    }
+
+    /// Makes the connections from now on.
+    pub(crate) fn set_client(&self, client: Client) {
+        *self.client.lock() = client;
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         self.state.lock().connection.is_some()
     }
@@ -88,9 +98,10 @@ impl Link {
     }
 
     /// One attempt.
-    pub(crate) async fn connect(&self, client: &Client) -> Result<(), RedisError> {
+    pub(crate) async fn connect(&self) -> Result<(), RedisError> {
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        let connection = timeout(CONNECT_TIMEOUT, open(client)).await.map_err(late)??;
+        let client = self.client.lock().clone();
+        let connection = timeout(CONNECT_TIMEOUT, open(&client)).await.map_err(late)??;
         let mut state = self.state.lock();
         state.generation += 1;
         state.connection = Some(connection);
@@ -113,11 +124,11 @@ impl Link {
     }
 }
 
-pub(crate) async fn keep_connected(client: Client, link: Arc<Link>) {
+pub(crate) async fn keep_connected(link: Arc<Link>) {
     loop {
         let mut delay = Duration::ZERO;
         while !link.is_connected()
-            && let Err(error) = link.connect(&client).await
+            && let Err(error) = link.connect().await
         {
             // Of many attempts the first says why.
             if delay.is_zero() {

@@ -158,6 +158,13 @@ impl Site {
         Ok(Some(format!("{server}/{name}")))
     }
 
+    /// Runs a statement on the cluster's `PostgreSQL` database through `psql`; rows are lines, columns separated by `|`.
+    pub fn query(&self, statement: &str) -> Result<String> {
+        let server = self.state()?.postgres.context("this cluster has no PostgreSQL")?;
+        let (_, database) = server.url.rsplit_once('/').context("no database in the URL")?;
+        postgres::query(server.port()?, database, statement)
+    }
+
     /// Ends everything, in whatever state it is: first in order, then by force.
     pub fn down(&self) -> Result<()> {
         let directory = &self.directory;

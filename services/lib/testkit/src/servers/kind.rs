@@ -89,7 +89,11 @@ impl Kind {
                 (process::find_program("redis-server")?, args, None)
             }
             Self::Nats => {
-                let args = words(&["--addr", "127.0.0.1", "--port", &port]);
+                let mut args = words(&["--addr", "127.0.0.1", "--port", &port]);
+                let configuration = owner.join("nats.conf");
+                if configuration.exists() {
+                    args.extend(words(&["--config", &configuration.display().to_string()]));
+                }
                 (process::find_program("nats-server")?, args, None)
             }
         })

@@ -19,7 +19,7 @@ use crate::env::expect_error;
 tests![Lab: links_end_in_time, a_registration_outlives_its_link, a_forgotten_password_outlives_its_link];
 
 const LOOK: Duration = Duration::from_millis(50);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 const SUBMIT: &str = "/_matrix/client/unstable/org.matrixon/email/submit_token";
 const CHANGE: &str = "/_matrix/client/v3/account/password";
 

@@ -1,12 +1,17 @@
 //! Two processes of every role on `PostgreSQL`, Redis and NATS.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
-use matrixon_testkit::{Cluster, tests};
+use anyhow::{Context as _, Result, ensure};
+use matrixon_testkit::{
+    Cluster,
+    process::{Signal, signal},
+    tests,
+};
 
 use crate::{
     load::Load,
@@ -17,7 +22,7 @@ use crate::{
 };
 
 tests![Network: killed_services_are_not_missed, killed_gateways_lose_only_their_connections, a_wiped_cache_is_not_missed,
-    a_wiped_bus_is_not_missed, the_database_may_restart, a_rolling_restart_fails_nothing, a_profile_change_survives_kills, random_kills, to_device_messages_survive_kills, gateways_may_know_different_peers];
+    a_wiped_bus_is_not_missed, the_database_may_restart, the_role_at_the_database_may_change, a_rolling_restart_fails_nothing, a_profile_change_survives_kills, random_kills, to_device_messages_survive_kills, gateways_may_know_different_peers];
 
 /// How long something is away, or left alone afterwards.
 const AWAY: Duration = Duration::from_millis(1_500);
@@ -73,12 +78,41 @@ async fn a_wiped_bus_is_not_missed(network: Arc<Network>) -> Result<()> {
 async fn the_database_may_restart(network: Arc<Network>) -> Result<()> {
     let load = Load::start(&network).await?;
     tokio::time::sleep(AWAY).await;
+    let stopped = Instant::now();
     network.act(|cluster| cluster.stop("postgres", 0)).await?;
     tokio::time::sleep(AWAY).await;
     network.act(|cluster| cluster.start("postgres", 0)).await?;
     tokio::time::sleep(AWAY).await;
     kill_and_start(&network, "postgres", 0).await?;
+    check(load, Allowed::Unavailable, SLOWEST + stopped.elapsed()).await
+}
+
+/// As passwords do: the processes learn of it by a reload, and connections of the former role are cut.
+async fn the_role_at_the_database_may_change(network: Arc<Network>) -> Result<()> {
+    let load = Load::start(&network).await?;
+    tokio::time::sleep(AWAY).await;
+    network.act(change_role).await?;
+    tokio::time::sleep(AWAY).await;
     check(load, Allowed::Unavailable, SLOWEST).await
+}
+
+fn change_role(cluster: &Cluster) -> Result<()> {
+    const CUT: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                       where application_name = 'matrixon' and usename = 'postgres'";
+    const MADE: &str = "select count(*) from pg_stat_activity where usename = 'successor'";
+
+    cluster.query("create role successor login superuser")?;
+    for process in cluster.state()?.processes {
+        let file = cluster.directory().join(format!("config/{}-{}.toml", process.role, process.index));
+        let config = std::fs::read_to_string(&file)?;
+        std::fs::write(&file, config.replace("postgres://postgres@", "postgres://successor@"))?;
+        signal(process.pid.context("it does not run")?, Signal::HUP)?;
+    }
+    let end = Instant::now() + SLOWEST;
+    while cluster.query(CUT)?.trim() != "0" || cluster.query(MADE)?.trim() == "0" {
+        ensure!(Instant::now() < end, "connections are still made by the former role");
+    }
+    Ok(())
 }
 
 async fn a_rolling_restart_fails_nothing(network: Arc<Network>) -> Result<()> {
@@ -159,22 +193,37 @@ pub(crate) fn soak_time() -> Duration {
 
 /// Each gateway knows only one process of each role, and not the same as the other.
 async fn gateways_may_know_different_peers(network: Arc<Network>) -> Result<()> {
-    network.act(|cluster| (0..2).try_for_each(|gateway| limit_peers(cluster, gateway))).await?;
+    let full = network.act(|cluster| (0..2).map(|gateway| limit_peers(cluster, gateway)).collect()).await;
+    let full: Vec<String> = full?;
     let load = Load::start(&network).await?;
     tokio::time::sleep(2 * AWAY).await;
-    check(load, Allowed::Nothing, SLOWEST).await
+    let checked = check(load, Allowed::Nothing, SLOWEST).await;
+    network
+        .act(move |cluster| (0..2).zip(&full).try_for_each(|(gateway, config)| configure(cluster, gateway, config)))
+        .await?;
+    checked
 }
 
-fn limit_peers(cluster: &Cluster, gateway: u32) -> Result<()> {
-    cluster.stop("gateway", gateway)?;
-    let file = cluster.directory().join(format!("config/gateway-{gateway}.toml"));
-    let mut config: toml::Table = toml::from_str(&std::fs::read_to_string(&file)?)?;
+/// What the gateway's configuration was.
+fn limit_peers(cluster: &Cluster, gateway: u32) -> Result<String> {
+    let full = std::fs::read_to_string(gateway_file(cluster, gateway))?;
+    let mut config: toml::Table = toml::from_str(&full)?;
     if let Some(discovery) = config.get_mut("discovery").and_then(toml::Value::as_table_mut) {
         for (_, urls) in discovery.iter_mut() {
             let only = urls.get(gateway as usize).cloned();
             *urls = toml::Value::Array(only.into_iter().collect());
         }
     }
-    std::fs::write(&file, toml::to_string(&config)?)?;
+    configure(cluster, gateway, &toml::to_string(&config)?)?;
+    Ok(full)
+}
+
+fn configure(cluster: &Cluster, gateway: u32, config: &str) -> Result<()> {
+    cluster.stop("gateway", gateway)?;
+    std::fs::write(gateway_file(cluster, gateway), config)?;
     cluster.start("gateway", gateway)
+}
+
+fn gateway_file(cluster: &Cluster, gateway: u32) -> PathBuf {
+    cluster.directory().join(format!("config/gateway-{gateway}.toml"))
 }

@@ -109,7 +109,7 @@ pub(super) fn wait_for_mail(auth: &Auth, sent: &HashMap<String, String>, error: 
         // this page anew: its form asks for the address
         .html("<p><a href=\"\">No mail, or the link is no longer good? Ask for another mail.</a></p>\n");
     match error {
-        Some(_) => page.error("The link in the mail has not been opened yet.").build(),
+        Some(_) => page.error("The link in the mail has not been opened yet, or too long ago.").build(),
         None => page.build(),
     }
 }
