@@ -1,11 +1,16 @@
 //! `/keys/query` and `/keys/claim` for many devices in one request.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
+use bytes::Bytes;
 use clap::Args as ClapArgs;
 use futures::future::try_join_all;
-use http::Method;
-use serde_json::{Map, Value, json};
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
     api::{PASSWORD, User},
@@ -42,7 +47,7 @@ pub(crate) struct ClaimArgs {
 pub(crate) async fn query(target: &Target, args: &QueryArgs) -> anyhow::Result<Report> {
     let owners = prepare(target, args.users, args.devices, 0).await?;
     let wanted: Map<String, Value> = owners.iter().map(|(user_id, _)| (user_id.clone(), json!([]))).collect();
-    let body = json!({ "device_keys": wanted });
+    let body = Bytes::from(json!({ "device_keys": wanted }).to_string());
     let expected = args.users * args.devices;
     let askers = User::register_many(target, args.clients).await?;
     let until = Instant::now() + Duration::from_secs(args.seconds);
@@ -53,10 +58,10 @@ pub(crate) async fn query(target: &Target, args: &QueryArgs) -> anyhow::Result<R
             let mut samples = Samples::default();
             while Instant::now() < until {
                 let started = Instant::now();
-                let answer = asker.client.json(Method::POST, "/_matrix/client/v3/keys/query", &body).await;
+                let answer = asker.client.call(Method::POST, "/_matrix/client/v3/keys/query", body.clone()).await;
                 let elapsed = started.elapsed();
                 match answer {
-                    Ok(answer) if count(&answer["device_keys"]) == expected => samples.add(elapsed),
+                    Ok((StatusCode::OK, answer)) if count(&answer) == expected => samples.add(elapsed),
                     _ => samples.failures += 1,
                 }
             }
@@ -78,25 +83,33 @@ pub(crate) async fn claim(target: &Target, args: &ClaimArgs) -> anyhow::Result<R
             device_ids.iter().map(|id| (id.clone(), json!("signed_curve25519"))).collect();
         wanted.insert(user_id.clone(), devices.into());
     }
-    let body = json!({ "one_time_keys": wanted });
+    let body = Bytes::from(json!({ "one_time_keys": wanted }).to_string());
     let mut claimer = User::register(target, 0).await?;
     let mut samples = Samples::default();
     let stopwatch = Stopwatch::start(&target.pids);
     for _ in 0..args.rounds {
         let started = Instant::now();
-        let answer = claimer.client.json(Method::POST, "/_matrix/client/v3/keys/claim", &body).await;
+        let answer = claimer.client.call(Method::POST, "/_matrix/client/v3/keys/claim", body.clone()).await;
         let elapsed = started.elapsed();
         match answer {
-            Ok(answer) if count(&answer["one_time_keys"]) == args.devices => samples.add(elapsed),
+            Ok((StatusCode::OK, answer)) if count(&answer) == args.devices => samples.add(elapsed),
             _ => samples.failures += 1,
         }
     }
     Ok(stopwatch.finish(&format!("keys/claim, {} devices", args.devices), samples))
 }
 
-/// Devices in `{user: {device: …}}`.
-fn count(users: &Value) -> usize {
-    users.as_object().into_iter().flatten().filter_map(|(_, devices)| devices.as_object()).map(Map::len).sum()
+/// What is counted of an answer, read without costing the servers much of the machine.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(alias = "one_time_keys", borrow)]
+    device_keys: HashMap<String, HashMap<String, &'a RawValue>>,
+}
+
+/// The devices of an answer.
+fn count(answer: &[u8]) -> usize {
+    let answer = serde_json::from_slice::<Answer<'_>>(answer);
+    answer.map_or(0, |answer| answer.device_keys.values().map(HashMap::len).sum())
 }
 
 /// Users with their devices, each of which has uploaded identity keys and so many one-time keys.

@@ -2,6 +2,7 @@
 //! [audit log](crate::audit) in its own transaction.
 
 pub(crate) mod change;
+mod find;
 pub(crate) mod import;
 pub(crate) mod log;
 pub(crate) mod registration_tokens;

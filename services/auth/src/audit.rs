@@ -17,7 +17,7 @@ use crate::{
     error::AuthError,
     outbox::{self, Outbox},
     state::Auth,
-    store::audit::{self, AuditRow},
+    store::audit::{self, AuditRow, Latest},
 };
 
 /// Longer texts are cut, so that a record stays a record.
@@ -173,14 +173,26 @@ fn warn_unrecorded((caller, entry): (&Caller, &Entry), error: &impl std::fmt::Di
 pub(crate) async fn record(auth: &Auth, (caller, entry): (&Caller, &Entry), result: &str) -> Result<(), AuthError> {
     let now_ms = auth.clock.now_ms();
     let actor = plain(&caller.actor);
-    let mut tx = auth.db.begin().await?;
-    // before there is a lock: a flood must hold nobody up
-    if is_surplus(&mut tx, &actor, result, now_ms).await? {
-        return Ok(tx.rollback().await?);
+    let denied = (result == DENIED).then(|| Latest {
+        actor: &actor,
+        limit: MAX_DENIED,
+        result: DENIED,
+        after_ts: now_ms - DENIED_WITHIN_MS,
+    });
+    // before there is a lock, or SQLite's only writer: a flood must hold nobody up
+    if let Some(denied) = &denied
+        && audit::count_latest(&auth.db, denied).await? >= MAX_DENIED
+    {
+        return Ok(());
     }
+    let mut tx = auth.db.begin().await?;
     let head = audit::lock_head(&mut tx).await?;
     // again, now that those who were under way have ended
-    if is_surplus(&mut tx, &actor, result, now_ms).await? || is_done(&mut tx, caller, entry).await? {
+    let is_surplus = match &denied {
+        Some(denied) => audit::count_latest_in(&mut tx, denied).await? >= MAX_DENIED,
+        None => false,
+    };
+    if is_surplus || is_done(&mut tx, caller, entry).await? {
         return Ok(tx.rollback().await?);
     }
     let row = build_row(head, now_ms, (caller, entry), result)?;
@@ -189,12 +201,6 @@ pub(crate) async fn record(auth: &Auth, (caller, entry): (&Caller, &Entry), resu
     let AuditRow { action, target, seq, .. } = &row;
     tracing::info!(actor, action, target, result, seq, "administrative action");
     Ok(())
-}
-
-/// Has this account been denied so much already that one more tells nothing new?
-async fn is_surplus(tx: &mut Tx, actor: &str, result: &str, now_ms: i64) -> Result<bool, StoreError> {
-    let within = now_ms - DENIED_WITHIN_MS;
-    Ok(result == DENIED && audit::count_latest(tx, actor, DENIED, within, MAX_DENIED).await? >= MAX_DENIED)
 }
 
 async fn append_refusal(auth: &Auth, record: (&Caller, &Entry), errcode: &str) -> Result<(), StoreError> {

@@ -48,7 +48,7 @@ use self::{
     keys::{claim_writer::ClaimWriter, keyring::Keyring},
     mail::Mailer,
     state::Auth,
-    threepids::bind::IdentityServers,
+    threepids::identity_servers::IdentityServers,
     uia::captcha::Captcha,
 };
 pub use self::{audit::chain as audit_chain, config::Config, error::AuthError};

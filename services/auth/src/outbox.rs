@@ -10,19 +10,13 @@ use ruma::UserId;
 use crate::{
     sessions::revocations::Revocation,
     state::Auth,
-    store::{device_lists, key_counts, profiles, revocations},
+    store::{
+        device_lists::{self, DeviceListChange},
+        key_counts,
+        profiles::{self, ProfileChange},
+        revocations,
+    },
 };
-
-/// A change of somebody's devices or keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DeviceListChange {
-    pub user_id: String,
-    /// Empty: the cross-signing keys.
-    pub device_id: String,
-    pub deleted: bool,
-    /// Not empty: only this user is told.
-    pub visible_to: String,
-}
 
 #[must_use]
 #[derive(Debug, Default)]
@@ -32,16 +26,6 @@ pub(crate) struct Outbox {
     /// Interned numbers of devices.
     key_counts: Vec<i64>,
     profiles: Vec<ProfileChange>,
-}
-
-/// A change of somebody's profile, or of there being one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ProfileChange {
-    pub user_id: String,
-    /// Empty: the account has ended.
-    pub field: String,
-    /// Shall the user's rooms hear of it?
-    pub propagate: bool,
 }
 
 impl From<Vec<Revocation>> for Outbox {

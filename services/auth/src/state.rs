@@ -15,7 +15,7 @@ use crate::{
     mail::Mailer,
     sessions::last_seen::LastSeen,
     store::one_time_keys::CLAIM_SHARDS,
-    threepids::bind::IdentityServers,
+    threepids::identity_servers::IdentityServers,
     uia::captcha::Captcha,
 };
 

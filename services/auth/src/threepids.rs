@@ -11,6 +11,7 @@ pub(crate) mod add;
 pub(crate) mod address;
 pub(crate) mod bind;
 mod error;
+pub(crate) mod identity_servers;
 pub(crate) mod validate;
 
 pub(crate) use self::error::ThreepidError;

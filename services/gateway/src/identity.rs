@@ -38,6 +38,9 @@ const TRUST: Duration = Duration::from_millis(900);
 /// How long a request waits for the poll that makes the cache trustworthy again, before it asks for itself.
 const REFRESH_WITHIN: Duration = Duration::from_millis(250);
 
+/// How long a refusal waits for what may undo it.
+const NEWS_WITHIN: Duration = Duration::from_secs(2);
+
 /// No token of ours is longer, in bytes.
 const MAX_TOKEN: usize = 1_024;
 
@@ -77,8 +80,8 @@ impl Identity {
         }))
     }
 
-    /// Whom a token belongs to. What is cached serves those whom it `admits`: nobody is refused for what was so a moment ago,
-    /// before they were promoted or unlocked.
+    /// Whom a token belongs to. Before somebody is refused whom what is cached does not let in (`admits`), all news are waited
+    /// for: they may have been promoted or unlocked a moment ago.
     ///
     /// `M_UNKNOWN_TOKEN` ← nobody holds the token · 503 ← the auth service is away
     pub(crate) async fn resolve(
@@ -91,7 +94,13 @@ impl Identity {
             return Err(MatrixError::unknown_token(false));
         }
         let token_sha256: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        if let Some(user) = self.find_cached(&token_sha256).await.filter(admits) {
+        let arrived = Instant::now();
+        let mut cached = self.find_cached(&token_sha256).await;
+        if cached.as_ref().is_some_and(|user| !admits(user)) {
+            self.wait_known(arrived).await;
+            cached = self.0.sessions.find(&token_sha256, self.0.clock.now_ms());
+        }
+        if let Some(user) = cached {
             self.0.hits.inc();
             let now_ms = self.0.clock.now_ms();
             if self.0.sessions.is_due(&token_sha256, now_ms, self.0.sighting_every) {
@@ -127,6 +136,15 @@ impl Identity {
         self.0.poll_now.notify_one();
         let fresh = known_at.wait_for(|known_at| is_recent(*known_at));
         matches!(timeout(REFRESH_WITHIN, fresh).await, Ok(Ok(_)))
+    }
+
+    /// Returns when all that was revoked before `moment` is known, or when that takes too long. However many wait, one poll
+    /// serves them all.
+    async fn wait_known(&self, moment: Instant) {
+        let mut known_at = self.0.known_at.subscribe();
+        self.0.poll_now.notify_one();
+        let known = known_at.wait_for(|known_at| known_at.is_some_and(|at| at > moment));
+        let _late = timeout(NEWS_WITHIN, known).await;
     }
 
     async fn authenticate(

@@ -6,8 +6,11 @@ mod cli;
 mod commands;
 mod compose;
 mod config;
+mod connect;
+mod failure;
 mod files;
 mod operate;
+mod run_file;
 mod settings;
 
 use std::process::ExitCode;
@@ -26,7 +29,7 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("matrixon: {error:#}");
             // 2: the configuration or what it points to (database, keys, addresses) must be changed first.
-            ExitCode::from(error.downcast_ref::<commands::Failure>().map_or(2, commands::Failure::code))
+            ExitCode::from(error.downcast_ref::<failure::Failure>().map_or(2, failure::Failure::code))
         }
     }
 }

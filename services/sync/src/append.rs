@@ -12,6 +12,7 @@ use matrixon_store::{
 use prost::Message;
 
 use crate::{
+    error::Never,
     live::Live,
     store::{self, account_data::NewAccountData, receipts::NewReceipt},
     token::Token,
@@ -19,10 +20,6 @@ use crate::{
 
 /// Items larger than this together are left for the readers to load.
 const MAX_BELL_BYTES: usize = 256 * 1024;
-
-/// Nothing is ever refused.
-#[derive(Debug)]
-pub(crate) enum Never {}
 
 pub(crate) struct Bellman {
     pub(crate) bus: Bus,

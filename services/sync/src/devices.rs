@@ -5,10 +5,10 @@ use std::time::Duration;
 use matrixon_http::UserAuth;
 use moka::sync::Cache as Memo;
 
-use crate::{error::SyncError, state::Shared};
-
-/// Token → the device that it was given to, for ever: a device that is made again is given another token.
-pub(crate) type DeviceNumbers = Memo<[u8; 32], i64>;
+use crate::{
+    error::SyncError,
+    state::{DeviceNumbers, Shared},
+};
 
 pub(crate) fn numbers() -> DeviceNumbers {
     Memo::builder().max_capacity(1_000_000).time_to_idle(Duration::from_mins(10)).build()

@@ -6,8 +6,6 @@ use http::StatusCode;
 use matrixon_http::MatrixError;
 use matrixon_store::{StoreError, streams::AppendError};
 
-use crate::{append::Never, to_device::TooMany};
-
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SyncError {
     #[error("`since` is not a token of this server")]
@@ -36,6 +34,14 @@ pub(crate) enum SyncError {
     #[error("not able to answer right now")]
     Unavailable,
 }
+
+/// The refusal of an append where nothing is ever refused.
+#[derive(Debug)]
+pub(crate) enum Never {}
+
+/// Why messages to devices are not accepted: more than a request may have.
+#[derive(Debug)]
+pub(crate) struct TooMany;
 
 impl From<SyncError> for MatrixError {
     fn from(error: SyncError) -> Self {

@@ -53,7 +53,7 @@ use self::{
     janitor::Janitor,
     live::{Live, beat, memory::MemoryLimits, pump, strangers},
     state::{Shared, Sync},
-    to_device::{Acknowledger, ToDeviceWriter},
+    to_device::writer::{Acknowledger, ToDeviceWriter},
 };
 
 /// What this service is built from.

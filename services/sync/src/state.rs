@@ -13,17 +13,19 @@ use tokio::sync::Semaphore;
 use crate::{
     append::{AccountDataWriter, ReceiptWriter},
     config::Config,
-    devices::DeviceNumbers,
     filter::SyncFilter,
     live::Live,
     response::lazy::SentMembers,
-    to_device::{Acknowledger, ToDeviceWriter},
+    to_device::writer::{Acknowledger, ToDeviceWriter},
 };
 
 /// Responses that read much from SQL at the same time; more of them wait, and find what the first ones loaded.
 const LOADERS: usize = 4;
 const DEVICE_LOADERS: usize = 16;
 const IDLE: Duration = Duration::from_hours(1);
+
+/// Token → the device that it was given to, for ever: a device that is made again is given another token.
+pub(crate) type DeviceNumbers = Memo<[u8; 32], i64>;
 
 #[derive(Clone)]
 pub(crate) struct Sync(pub(crate) Arc<Shared>);

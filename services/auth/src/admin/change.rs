@@ -5,7 +5,7 @@ use matrixon_proto::admin::v1::User;
 use matrixon_store::Tx;
 use ruma::{OwnedUserId, UserId};
 
-use super::users::{find, named};
+use super::find::{find, named};
 use crate::{
     accounts::deactivate::end_account,
     audit::{self, Caller, Entry},

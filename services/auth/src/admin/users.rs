@@ -9,16 +9,18 @@ use ruma::OwnedUserId;
 
 use super::{
     change::{Change, change},
-    check_texts, decode_page, encode_page, page_size,
+    check_texts, decode_page, encode_page,
+    find::{find, to_message},
+    page_size,
 };
 use crate::{
-    accounts::localpart::{self, Meant},
+    accounts::localpart,
     audit::{self, Caller, Entry},
     error::AuthError,
     outbox::Outbox,
     state::Auth,
     store::{
-        administration::{self, AccountRow, Wanted},
+        administration::{self, Wanted},
         devices, registration_tokens,
         users::{self, NewUser},
     },
@@ -30,7 +32,7 @@ pub(super) const MAX_DISPLAYNAME_CHARS: usize = 256;
 pub(crate) async fn list(auth: Auth, _: Caller, request: ListUsersRequest) -> Result<ListUsersResponse, MatrixError> {
     let size = page_size(request.page_size);
     check_texts([request.prefix.as_str()])?;
-    let prefix = format!("@{}", request.prefix.trim_start_matches('@'));
+    let prefix = format!("@{}", request.prefix.strip_prefix('@').unwrap_or(&request.prefix));
     // the least text after the last user id of the page before
     let next = if request.page_token.is_empty() { String::new() } else { decode_page(&request.page_token)? + "\u{1}" };
     let wanted = Wanted {
@@ -51,21 +53,6 @@ pub(crate) async fn list(auth: Auth, _: Caller, request: ListUsersRequest) -> Re
 
 pub(crate) async fn get(auth: Auth, _: Caller, request: UserRequest) -> Result<User, MatrixError> {
     Ok(find(&auth, &request.user).await?)
-}
-
-/// `M_NOT_FOUND` ← no such user
-pub(super) async fn find(auth: &Auth, name: &str) -> Result<User, AuthError> {
-    let user_id = named(auth, name).await?;
-    let row = administration::find_account(&auth.db, user_id.as_str()).await?;
-    row.map(to_message).ok_or_else(|| AuthError::UnknownUser(user_id.to_string()))
-}
-
-/// Whom a log-in of this name would mean. `M_NOT_FOUND` ← surely no user of ours
-pub(super) async fn named(auth: &Auth, name: &str) -> Result<OwnedUserId, AuthError> {
-    let meant = localpart::find_meant(name, &auth.server_name);
-    let Meant { exact, small } = meant.ok_or_else(|| AuthError::UnknownUser(name.to_owned()))?;
-    let historical = exact != small && users::find_user(&auth.db, exact.as_str()).await?.is_some();
-    Ok(if historical { exact } else { small })
 }
 
 pub(crate) async fn create(auth: Auth, caller: Caller, request: CreateUserRequest) -> Result<User, MatrixError> {
@@ -227,23 +214,4 @@ async fn load_devices(auth: &Auth, user_id: &str) -> Result<ListDevicesResponse,
         last_seen_ip: row.last_seen_ip,
     });
     Ok(ListDevicesResponse { devices: devices.collect() })
-}
-
-fn to_message(row: AccountRow) -> User {
-    User {
-        user_id: row.user_id,
-        admin: row.admin,
-        deactivated: row.deactivated,
-        locked: row.locked,
-        suspended: row.suspended,
-        erased: row.erased,
-        guest: row.guest,
-        has_password: row.has_password,
-        displayname: row.displayname,
-        avatar_url: row.avatar_url,
-        created_ts: row.created_ts,
-        last_seen_ts: row.last_seen_ts,
-        devices: u32::try_from(row.devices).unwrap_or(u32::MAX),
-        emails: row.emails.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect(),
-    }
 }

@@ -49,6 +49,9 @@ async fn moderate(
 ) -> Result<(), MatrixError> {
     let caller = Caller::new(requester.user_id.as_str(), Via::Client, meta);
     if let Err(error) = check_admin(auth, requester).await {
+        if !matches!(error, AuthError::Forbidden(_)) {
+            return Err(error.into());
+        }
         return Err(audit::denied(auth, (&caller, to.entry(user_id.to_string())), error).await);
     }
     if let Err(error) = check_target(auth, requester, user_id).await {

@@ -3,7 +3,7 @@
 use matrixon_store::{StoreError, Tx};
 use ruma::{DeviceId, UserId};
 
-use super::revocations::{self, Revocation};
+use super::revocations::Revocation;
 use crate::{
     error::AuthError,
     outbox::{self, Outbox},
@@ -34,5 +34,5 @@ pub(crate) async fn end_all(tx: &mut Tx, outbox: &mut Outbox, user_id: &UserId) 
 pub(crate) async fn delete_devices(auth: &Auth, user_id: &UserId, device_ids: &[&str]) -> Result<(), AuthError> {
     let mut tx = auth.db.begin().await?;
     let ended = devices::delete_devices(&mut tx, user_id.as_str(), device_ids).await?;
-    revocations::commit(auth, tx, Revocation::devices(user_id, &ended)).await
+    Ok(outbox::commit(auth, tx, Revocation::devices(user_id, &ended).into()).await?)
 }

@@ -1,12 +1,10 @@
 //! The `revocations` stream: every end of a session, in the transaction that ends it, so that gateways may cache
 //! tokens.
 
-use matrixon_store::{StoreError, Tx};
+use matrixon_store::StoreError;
 use ruma::UserId;
 
 use crate::{
-    error::AuthError,
-    outbox,
     state::Auth,
     store::{
         batches,
@@ -88,11 +86,6 @@ impl Revocation {
             token_sha256: self.token_sha256.clone(),
         }
     }
-}
-
-/// Ends a transaction that ended sessions: see [`outbox::commit`].
-pub(crate) async fn commit(auth: &Auth, tx: Tx, revoked: Vec<Revocation>) -> Result<(), AuthError> {
-    Ok(outbox::commit(auth, tx, revoked.into()).await?)
 }
 
 /// Deletes what is older than a day, a batch at a time. Any replica may do it, several at once too.

@@ -80,25 +80,28 @@ pub(crate) async fn find_by_request(
     )
 }
 
-/// How many of the actor's latest `limit` records have this result and are younger: reads no more than these.
-pub(crate) async fn count_latest(
-    tx: &mut Tx,
-    actor: &str,
-    result: &str,
-    after_ts: i64,
-    limit: i64,
-) -> Result<i64, StoreError> {
-    let (count,) = sql!(
-        tx.ex(),
-        fetch_one as (i64,),
-        "select count(*) from
-            (select ts, result from audit_log where actor = $1 order by seq desc limit $2) as latest
-        where result = $3 and ts > $4",
-        actor,
-        limit,
-        result,
-        after_ts
-    )?;
+/// Some actor's latest records, not more than these.
+pub(crate) struct Latest<'a> {
+    pub actor: &'a str,
+    pub limit: i64,
+    /// With this result, and younger.
+    pub result: &'a str,
+    pub after_ts: i64,
+}
+
+const LATEST: &str = "select count(*) from
+         (select ts, result from audit_log where actor = $1 order by seq desc limit $2) as latest
+     where result = $3 and ts > $4";
+
+pub(crate) async fn count_latest(db: &Db, latest: &Latest<'_>) -> Result<i64, StoreError> {
+    let Latest { actor, limit, result, after_ts } = *latest;
+    let (count,) = sql!(db.read(), fetch_one as (i64,), LATEST, actor, limit, result, after_ts)?;
+    Ok(count)
+}
+
+pub(crate) async fn count_latest_in(tx: &mut Tx, latest: &Latest<'_>) -> Result<i64, StoreError> {
+    let Latest { actor, limit, result, after_ts } = *latest;
+    let (count,) = sql!(tx.ex(), fetch_one as (i64,), LATEST, actor, limit, result, after_ts)?;
     Ok(count)
 }
 

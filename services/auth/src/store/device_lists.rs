@@ -3,7 +3,16 @@
 use matrixon_store::{Db, StoreError, Tx, exec, sql};
 use serde_json::{Value, json};
 
-use crate::outbox::DeviceListChange;
+/// A change of somebody's devices or keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeviceListChange {
+    pub user_id: String,
+    /// Empty: the cross-signing keys.
+    pub device_id: String,
+    pub deleted: bool,
+    /// Not empty: only this user is told.
+    pub visible_to: String,
+}
 
 /// Inserts the rows of positions `first..`.
 pub(crate) async fn insert_changes(

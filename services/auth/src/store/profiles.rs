@@ -2,8 +2,6 @@
 
 use matrixon_store::{Db, StoreError, Tx, exec, sql};
 
-use crate::outbox::ProfileChange;
-
 /// An account's profile: `(field, JSON)`, by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
@@ -11,6 +9,16 @@ pub(crate) struct Profile {
     pub displayname: Option<String>,
     pub avatar_url: Option<String>,
     pub fields: Vec<(String, String)>,
+}
+
+/// A change of somebody's profile, or of there being one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProfileChange {
+    pub user_id: String,
+    /// Empty: the account has ended.
+    pub field: String,
+    /// Shall the user's rooms hear of it?
+    pub propagate: bool,
 }
 
 type UserColumns = (i64, Option<String>, Option<String>);

@@ -1,7 +1,7 @@
 //! Administration that was refused at the edge: it counts, has a line in the log, and is in the audit log if an account
 //! asked for it. What strangers ask for is not: they are without number, and the audit log is kept for ever.
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use matrixon_http::{Assertion, MatrixError, RouteInfo, RouteKind, UserAuth, assertion::LIFETIME_MS, header::IDENTITY};
@@ -14,7 +14,7 @@ use matrixon_runtime::{
 };
 use percent_encoding::percent_decode_str;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use tonic::{Request, Status, metadata::MetadataValue};
 
 use super::{Parts, access::AccessEntry};
@@ -28,8 +28,12 @@ const RECORD_WITHIN: Duration = Duration::from_secs(30);
 /// How long an answer waits for its record at most.
 const WAIT: Duration = Duration::from_secs(2);
 
+/// Records under way; of the others there is only the line in the log.
+const MAX_RECORDS: usize = 64;
+
 /// The counters exist from the start: the first refusal matters.
 pub(crate) struct Refusals {
+    records: Arc<Semaphore>,
     accounts: IntCounter,
     strangers: IntCounter,
 }
@@ -45,7 +49,11 @@ pub(super) struct Refused<'a> {
 impl Refusals {
     pub(crate) fn new() -> Self {
         let refused = counter("admin_refused_total", "Requests for administration that were refused.", &["who"]);
-        Self { accounts: refused.with_label_values(&["account"]), strangers: refused.with_label_values(&["stranger"]) }
+        Self {
+            records: Arc::new(Semaphore::new(MAX_RECORDS)),
+            accounts: refused.with_label_values(&["account"]),
+            strangers: refused.with_label_values(&["stranger"]),
+        }
     }
 
     pub(super) async fn note(&self, parts: &Parts, refused: Refused<'_>, entry: &AccessEntry) {
@@ -68,12 +76,14 @@ impl Refusals {
         };
         self.accounts.inc();
         let (request, log) = (build_request(parts, &refused, user, request_id), parts.peers.role(Role::Auth));
+        let Ok(place) = Arc::clone(&self.records).try_acquire_owned() else { return };
         let request_id = request_id.to_owned();
         // a task of its own: whoever hangs up is recorded all the same
         let recorded = tokio::spawn(async move {
             if let Err(status) = record(AuditLogClient::new(log), request).await {
                 tracing::warn!(%status, request_id, "a refused request is not in the audit log");
             }
+            drop(place);
         });
         let _late = timeout(WAIT, recorded).await;
     }

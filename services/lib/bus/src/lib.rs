@@ -23,6 +23,8 @@ use matrixon_runtime::config::BadAuthorities;
 pub enum BusError {
     #[error("`bus.url` must be `local`, `nats://HOST:PORT` or `tls://HOST:PORT`, not `{url}`")]
     Url { url: String },
+    #[error("`bus.url` names other servers now, which a restart is needed for")]
+    OtherServers,
     #[error(transparent)]
     Authorities(#[from] BadAuthorities),
     #[error(
@@ -67,9 +69,10 @@ impl Bus {
     }
 
     /// From now on connections are made with this user and password; the one there is lives on.
-    pub fn set_credentials(&self, config: &Config) {
-        if let Kind::Nats(bus) = &self.0 {
-            bus.set_credentials(config);
+    pub fn set_credentials(&self, config: &Config) -> Result<(), BusError> {
+        match &self.0 {
+            Kind::Local(_) => Ok(()),
+            Kind::Nats(bus) => bus.set_credentials(config),
         }
     }
 

@@ -44,6 +44,7 @@ const REGISTRATIONS: usize = 64;
 pub(crate) struct NatsBus {
     client: Client,
     statistics: Arc<Statistics>,
+    places: Vec<Place>,
     credentials: Arc<Mutex<Credentials>>,
     outgoing: mpsc::Sender<Outgoing>,
     /// Bytes published and not yet written to the socket.
@@ -55,7 +56,14 @@ pub(crate) struct NatsBus {
     _tasks: JoinSet<()>,
 }
 
-/// What a connection is made with. Without a user: what the URL says.
+/// Host and port.
+type Place = (String, u16);
+
+fn places(servers: &[ServerAddr]) -> Vec<Place> {
+    servers.iter().map(|server| (server.host().to_owned(), server.port())).collect()
+}
+
+/// What connections are made with. Without a user: what the first URL that names one says.
 #[derive(Debug)]
 struct Credentials {
     user: String,
@@ -63,8 +71,14 @@ struct Credentials {
 }
 
 impl Credentials {
-    fn new(config: &Config) -> Self {
-        Self { user: config.user.clone(), password: config.password.clone() }
+    fn new(config: &Config, servers: &[ServerAddr]) -> Self {
+        let in_url = servers.iter().find_map(|server| Some((server.username()?, server.password()?)));
+        match in_url {
+            Some((user, password)) if config.user.is_empty() => {
+                Self { user: user.to_owned(), password: Secret::new(password) }
+            }
+            _ => Self { user: config.user.clone(), password: config.password.clone() },
+        }
     }
 
     fn auth(&self) -> Auth {
@@ -94,8 +108,10 @@ impl Outgoing {
 impl NatsBus {
     pub(crate) async fn connect(config: &Config) -> Result<Self, BusError> {
         let signals = Arc::new(Signals::default());
-        let credentials = Arc::new(Mutex::new(Credentials::new(config)));
-        let client = open(config, &signals, &credentials).await?;
+        let servers = parse(&config.url)?;
+        let places = places(&servers);
+        let credentials = Arc::new(Mutex::new(Credentials::new(config, &servers)));
+        let client = open(config, servers, &signals, &credentials).await?;
         let (outgoing, to_send) = mpsc::channel(config.send_buffer_bytes / OVERHEAD + 1);
         let (registrations, registered) = mpsc::channel(REGISTRATIONS);
         let queued = Arc::new(AtomicUsize::new(0));
@@ -105,6 +121,7 @@ impl NatsBus {
         Ok(Self {
             statistics: client.statistics(),
             client,
+            places,
             credentials,
             outgoing,
             queued,
@@ -119,8 +136,13 @@ impl NatsBus {
         self.client.connection_state() == State::Connected
     }
 
-    pub(crate) fn set_credentials(&self, config: &Config) {
-        *self.credentials.lock() = Credentials::new(config);
+    pub(crate) fn set_credentials(&self, config: &Config) -> Result<(), BusError> {
+        let servers = parse(&config.url)?;
+        if places(&servers) != self.places {
+            return Err(BusError::OtherServers);
+        }
+        *self.credentials.lock() = Credentials::new(config, &servers);
+        Ok(())
     }
 
     pub(crate) fn publish(&self, subject: &str, payload: Bytes) {
@@ -160,11 +182,11 @@ fn parse(urls: &str) -> Result<Vec<ServerAddr>, BusError> {
 /// that cannot be read) is to end the start.
 async fn open(
     config: &Config,
+    servers: Vec<ServerAddr>,
     signals: &Arc<Signals>,
     credentials: &Arc<Mutex<Credentials>>,
 ) -> Result<Client, BusError> {
-    let servers = parse(&config.url)?;
-    let mut options = options(config, signals, credentials);
+    let mut options = options(signals, credentials);
     if let Some(path) = &config.ca_certificate {
         read_authorities("bus.ca_certificate", path)?;
         options = options.add_root_certificates(path.clone());
@@ -190,15 +212,9 @@ async fn open(
     options.retry_on_initial_connect().connect(servers).await.map_err(BusError::Client)
 }
 
-fn options(config: &Config, signals: &Arc<Signals>, credentials: &Arc<Mutex<Credentials>>) -> ConnectOptions {
-    let signals = Arc::clone(signals);
-    let options = if config.user.is_empty() {
-        ConnectOptions::new()
-    } else {
-        let credentials = Arc::clone(credentials);
-        ConnectOptions::with_auth_callback(move |_| std::future::ready(Ok(credentials.lock().auth())))
-    };
-    options
+fn options(signals: &Arc<Signals>, credentials: &Arc<Mutex<Credentials>>) -> ConnectOptions {
+    let (signals, credentials) = (Arc::clone(signals), Arc::clone(credentials));
+    ConnectOptions::with_auth_callback(move |_| std::future::ready(Ok(credentials.lock().auth())))
         .name("matrixon")
         .max_reconnects(None)
         .connection_timeout(CONNECT_TIMEOUT)

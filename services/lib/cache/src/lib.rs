@@ -21,6 +21,8 @@ pub enum CacheError {
     Url { url: String },
     #[error("`cache.ca_certificate` is set, and `cache.url` is `{url}`, without TLS; write it as rediss://HOST:PORT")]
     NoTls { url: String },
+    #[error("`cache.url` names another Redis than `{url}`, which a restart is needed for")]
+    OtherServer { url: String },
     #[error(transparent)]
     Authorities(#[from] BadAuthorities),
     #[error(
@@ -74,7 +76,7 @@ impl Cache {
         redis::RedisCache::connect(config).await.map(|cache| Self(Kind::Redis(Arc::new(cache))))
     }
 
-    /// From now on connections are made with this user and password; the one there is lives on.
+    /// From now on connections are made as `config` says, with another password say; the one there is lives on.
     pub fn set_credentials(&self, config: &Config) -> Result<(), CacheError> {
         match &self.0 {
             Kind::Local(_) => Ok(()),

@@ -26,7 +26,6 @@ static TAKE_TOKEN: LazyLock<Script> = LazyLock::new(|| Script::new(TAKE_TOKEN_SO
 #[derive(Debug)]
 pub(crate) struct RedisCache {
     link: Arc<Link>,
-    config: Config,
     /// The task that reconnects; it ends with the cache.
     _task: JoinSet<()>,
 }
@@ -42,14 +41,12 @@ impl RedisCache {
         }
         let mut task = JoinSet::new();
         task.spawn(link::keep_connected(Arc::clone(&link)));
-        Ok(Self { link, config: config.clone(), _task: task })
+        Ok(Self { link, _task: task })
     }
 
-    /// Only user and password, of the same Redis; its authorities are read again.
+    /// Of the same Redis; its authorities are read again.
     pub(crate) fn set_credentials(&self, config: &Config) -> Result<(), CacheError> {
-        let (user, password) = (config.user.clone(), config.password.clone());
-        self.link.set_client(link::client(&Config { user, password, ..self.config.clone() })?);
-        Ok(())
+        self.link.set_client(link::client(config)?)
     }
 
     pub(crate) fn is_connected(&self) -> bool {

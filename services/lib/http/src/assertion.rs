@@ -15,15 +15,28 @@ use http::HeaderValue;
 use matrixon_runtime::{clock::Clock, config::ClusterConfig};
 use parking_lot::RwLock;
 use prost::Message;
+use ruma::{OwnedDeviceId, OwnedUserId};
 use sha2::Sha256;
 
-use crate::{access::Standing, auth::UserAuth};
+use crate::access::Standing;
 
 /// How long an assertion is good for at least.
 pub const LIFETIME_MS: i64 = 30_000;
 
 /// Bytes of a MAC in base64url without padding.
 const MAC_CHARS: usize = 43;
+
+/// A local user's session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserAuth {
+    pub user_id: OwnedUserId,
+    pub device_id: OwnedDeviceId,
+    pub admin: bool,
+    /// Handlers ask it where the route alone cannot tell: a suspended user may redact own events only.
+    pub standing: Standing,
+    /// Names the session without giving it away.
+    pub token_sha256: [u8; 32],
+}
 
 /// What the gateway asserts about a request. Without `user`: anonymous, on routes that need nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! Who asks: the typed auth of a handler. A handler that needs a user cannot be registered without one.
 
-use ruma::{OwnedDeviceId, OwnedUserId};
-
-use crate::{access::Standing, assertion::Assertion, error::MatrixError, route::AuthKind};
+use crate::{
+    assertion::{Assertion, UserAuth},
+    error::MatrixError,
+    route::AuthKind,
+};
 
 /// What a handler demands of the requester; the route's [`AuthKind`] follows from the type.
 pub trait Auth: Sized + Send + 'static {
@@ -10,18 +12,6 @@ pub trait Auth: Sized + Send + 'static {
 
     /// `M_MISSING_TOKEN` ← the assertion names no user and one is needed
     fn from_assertion(assertion: &Assertion) -> Result<Self, MatrixError>;
-}
-
-/// A local user's session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserAuth {
-    pub user_id: OwnedUserId,
-    pub device_id: OwnedDeviceId,
-    pub admin: bool,
-    /// Handlers ask it where the route alone cannot tell: a suspended user may redact own events only.
-    pub standing: Standing,
-    /// Names the session without giving it away.
-    pub token_sha256: [u8; 32],
 }
 
 /// A session if the request carried a token.

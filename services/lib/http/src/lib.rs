@@ -26,8 +26,8 @@ pub mod strict;
 
 pub use self::{
     access::{Access, Standing},
-    assertion::{Assertion, Signer, Verifier},
-    auth::{AdminAuth, Auth, NoAuth, OptionalAuth, UserAuth},
+    assertion::{Assertion, Signer, UserAuth, Verifier},
+    auth::{AdminAuth, Auth, NoAuth, OptionalAuth},
     error::MatrixError,
     matrix::{Matrix, Raw, RequestMeta},
     response::{IntoMatrixResponse, RawJson, RawResponse},

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use matrixon_store::{Db, StoreError, from_row, sql};
 
-use crate::{rooms::json_list, visibility::HistoryVisibility};
+use crate::{json::json_list, visibility::HistoryVisibility};
 
 /// One row of `events`. `json` is the client form without `unsigned`; it is spliced into responses as it is.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod events;
+mod json;
 pub mod members;
 pub mod rooms;
 pub mod state;

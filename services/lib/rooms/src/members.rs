@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use matrixon_store::{Db, StoreError, from_row, sql};
 
-use crate::rooms::json_list;
+use crate::json::json_list;
 
 /// <https://spec.matrix.org/v1.19/client-server-api/#room-membership>
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use matrixon_store::{Db, StoreError, from_row, sql};
 
-use crate::{state, visibility};
+use crate::{json::json_list, state, visibility};
 
 #[derive(Clone, Debug)]
 pub struct RoomRow {
@@ -75,9 +75,4 @@ pub async fn is_public(db: &Db, room: i64) -> Result<bool, StoreError> {
     let history = state::find_current(db, room, "m.room.history_visibility", "").await?;
     let json = |event: Option<crate::EventRow>| event.map(|event| event.json);
     Ok(visibility::is_public(json(rules).as_deref(), json(history).as_deref()))
-}
-
-/// Lists are bound as JSON text: one query text shape and one prepared statement for every length.
-pub(crate) fn json_list<T: serde::Serialize>(list: &[T]) -> String {
-    serde_json::to_string(list).expect("numbers and strings are JSON")
 }

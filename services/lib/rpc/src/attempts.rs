@@ -11,7 +11,7 @@ use tonic::body::Body;
 use crate::{
     RpcError,
     body::{Gathered, Patience, Whole, gather},
-    dispatch::{Call, UNARY_LIMIT, collect},
+    call::{Call, UNARY_LIMIT, collect},
     metrics,
     replica::{BodyLost, Failure, Kind, Replica, members::Members},
     request::{AffinityKey, DRAINING},

@@ -10,6 +10,7 @@ mod body;
 mod breaker;
 mod budget;
 mod buffered;
+mod call;
 pub mod config;
 mod detail;
 mod discovery;
@@ -27,6 +28,7 @@ mod select;
 pub mod server;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 pub use buffered::{Buffered, call_buffered};
 pub use config::{Address, Config};

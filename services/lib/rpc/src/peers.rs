@@ -8,10 +8,10 @@ use tonic::body::Body;
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 use crate::{
-    Config, Rpc,
-    discovery::{self, Timing},
+    Config, Rpc, discovery,
     dispatch::{Dispatch, Target},
     request,
+    timing::Timing,
 };
 
 /// The header by which a process shows that it belongs to the cluster.

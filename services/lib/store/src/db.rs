@@ -269,3 +269,24 @@ pub async fn timed<T>(
         error
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(url: &str) -> Config {
+        Config { url: url.to_owned(), ..Config::default() }
+    }
+
+    #[tokio::test]
+    async fn credentials_change_and_nothing_else() {
+        let db = Db::connect(&config("postgres://first:a@127.0.0.1:9/matrixon")).await.unwrap();
+        db.set_credentials(&config("postgres://second:b@127.0.0.1:9/matrixon")).unwrap();
+        let Db::Pg(pool) = &db else { panic!("PostgreSQL") };
+        assert_eq!(pool.connect_options().get_username(), "second");
+        for other in ["127.0.0.1:10/matrixon", "127.0.0.2:9/matrixon", "127.0.0.1:9/other"] {
+            assert!(db.set_credentials(&config(&format!("postgres://third@{other}"))).is_err(), "{other}");
+        }
+        assert_eq!(pool.connect_options().get_username(), "second");
+    }
+}

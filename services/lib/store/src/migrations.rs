@@ -26,7 +26,8 @@ pub const SCHEMA_MAX: i64 = 9_999;
 /// PostgreSQL advisory lock that serialises migrators ("mxmi").
 const ADVISORY_LOCK: i64 = 0x6d78_6d69;
 
-/// A first line of this text runs a migration outside a transaction (`create index concurrently`).
+/// A first line of this text runs a PostgreSQL migration outside a transaction (`create index concurrently`): each statement
+/// ends a line, and may find what an attempt that was interrupted has left.
 const NO_TRANSACTION: &str = "-- no-transaction";
 
 #[derive(Clone, Debug)]
@@ -156,7 +157,12 @@ async fn apply(db: &Db, migration: &Migration) -> Result<bool, StoreError> {
         if !locked {
             return Err(StoreError::Retry("another migration is running".to_owned()));
         }
-        pg.execute("set local lock_timeout = '2s'; set local statement_timeout = 0").await?;
+        // idle while another connection does what cannot be done in a transaction
+        pg.execute(
+            "set local lock_timeout = '2s'; set local statement_timeout = 0;
+             set local idle_in_transaction_session_timeout = 0",
+        )
+        .await?;
     }
     let row = sql!(
         tx.ex(),
@@ -168,8 +174,8 @@ async fn apply(db: &Db, migration: &Migration) -> Result<bool, StoreError> {
         return Ok(false);
     }
     let text = if db.is_postgres() { migration.postgres } else { migration.sqlite };
-    if text.starts_with(NO_TRANSACTION) {
-        run_text(db.write(), text).await?;
+    if let (true, Ex::Pg(pool)) = (text.starts_with(NO_TRANSACTION), db.write()) {
+        run_apart(pool, text).await?;
     } else {
         match tx.ex() {
             Ex::Pg(connection) => connection.execute(sqlx::raw_sql(text)).await.map(|_| ()),
@@ -188,12 +194,15 @@ async fn apply(db: &Db, migration: &Migration) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-async fn run_text(ex: Ex<&sqlx::PgPool, &sqlx::SqlitePool>, text: &'static str) -> Result<(), StoreError> {
-    match ex {
-        Ex::Pg(pool) => pool.execute(sqlx::raw_sql(text)).await.map(|_| ()),
-        Ex::Sqlite(pool) => pool.execute(sqlx::raw_sql(text)).await.map(|_| ()),
-    }?;
-    Ok(())
+/// Statement by statement: several that are sent together are a transaction.
+async fn run_apart(pool: &sqlx::PgPool, text: &'static str) -> Result<(), StoreError> {
+    let mut connection = pool.acquire().await?;
+    connection.execute("set statement_timeout = 0").await?;
+    for statement in text.split(";\n") {
+        connection.execute(sqlx::raw_sql(statement)).await?;
+    }
+    // its settings are not those of the pool
+    Ok(connection.close().await?)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub(crate) use self::{
 
 use anyhow::{Context as _, Result};
 
-use crate::commands::Failure;
+use crate::failure::Failure;
 
 /// The backup of this name, or the newest one.
 pub(crate) async fn find(destination: &Destination, name: Option<&str>) -> Result<Manifest> {

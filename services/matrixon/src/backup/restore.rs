@@ -17,7 +17,7 @@ use super::{
     frames::Frame,
     manifest::{Engine, Manifest},
 };
-use crate::commands::{Failure, run_file};
+use crate::{connect::connect, failure::Failure, run_file};
 
 /// What becomes of it.
 pub(crate) struct Target<'a> {
@@ -59,7 +59,7 @@ pub(crate) async fn restore(
             bail!("{} is a backup of PostgreSQL, and `database.url` is SQLite", manifest.name)
         }
     }
-    let db = crate::commands::connect(target.database).await?;
+    let db = connect(target.database).await?;
     migrations::migrate(&db).await?;
     store::skip_positions(&db).await?;
     // one-time keys that were given out since must not be given out again
@@ -76,7 +76,7 @@ async fn restore_tables(
 ) -> Result<()> {
     // What cannot be read to its end must not be begun with.
     super::verify(destination, manifest, key).await?;
-    let db = crate::commands::connect(database).await?;
+    let db = connect(database).await?;
     let mut restore = store::Restore::begin(&db, &manifest.schema).await?;
     let mut reader = Reader::open(destination.read(&manifest.name).await?, manifest, key).await?;
     loop {

@@ -2,7 +2,6 @@
 //! service on the configured database: the same calls either way.
 
 mod connection;
-mod failure;
 mod local;
 mod prompt;
 mod remote;
@@ -19,8 +18,6 @@ pub(crate) use call;
 
 pub(crate) use self::{
     connection::Connection,
-    failure::Failure,
-    local::operator,
     prompt::{confirm, read_password},
     table::{Column, Table, moment, print_json, yes_no},
 };

@@ -7,8 +7,13 @@ use matrixon_store::{Db, migrations, stats, vacuum};
 
 mod backup;
 
-use super::{block_on, connect, load_settings, patiently, show, without_password};
-use crate::{cli::DatabaseCommand, config::load_from, settings::Settings};
+use super::{block_on, load_settings, show};
+use crate::{
+    cli::DatabaseCommand,
+    config::load_from,
+    connect::{connect, patiently, without_password},
+    settings::Settings,
+};
 
 pub(crate) fn run(path: Option<&Path>, command: &DatabaseCommand) -> Result<()> {
     let settings = match command {

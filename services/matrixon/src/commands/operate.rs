@@ -16,8 +16,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{block_on, load_settings, show};
 use crate::{
     cli::AdminCommand,
-    commands::Failure,
     config::load_from,
+    failure::Failure,
     operate::{Asked, Deed, Kind, Operator, Replica},
     settings::Settings,
 };

@@ -14,10 +14,13 @@ use tokio::{net::lookup_host, time::timeout};
 
 use self::http::{Http, Reply, encode};
 use super::{
-    admin::{Connection, Failure, call},
+    admin::{Connection, call},
     block_on, show,
 };
-use crate::cli::{AdminArgs, SelftestArgs};
+use crate::{
+    cli::{AdminArgs, SelftestArgs},
+    failure::Failure,
+};
 
 const V3: &str = "/_matrix/client/v3";
 /// How long the receiver's `/sync` may park, milliseconds.

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use matrixon_auth::admin::ensure_bootstrap_token;
 use matrixon_runtime::{config::ShutdownConfig, role::Role, telemetry};
-use matrixon_store::Db;
 
 use crate::{compose, config::load_from, settings::Settings};
 
@@ -35,12 +33,6 @@ fn build_runtime(worker_threads: usize) -> Result<tokio::runtime::Runtime> {
         builder.worker_threads(worker_threads);
     }
     builder.enable_all().build().context("cannot start threads")
-}
-
-/// How to make the first account; nothing once there is one.
-pub(crate) async fn first_account_message(db: &Db) -> Result<Option<String>> {
-    let token = ensure_bootstrap_token(db).await?;
-    Ok(token.map(|token| format!("register the first account, an administrator, with the registration token {token}")))
 }
 
 /// Every connection is a file; the usual soft limit of 1,024 is for programs that use select(2).

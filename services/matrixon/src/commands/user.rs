@@ -13,10 +13,13 @@ use matrixon_proto::admin::v1::{
 
 use self::columns::{DEVICES, USERS, show_user};
 use super::{
-    admin::{Connection, Failure, Table, call, confirm, print_json, read_password},
+    admin::{Connection, Table, call, confirm, print_json, read_password},
     block_on, show,
 };
-use crate::cli::{Destroyed, Named, UserArgs, UserCommand};
+use crate::{
+    cli::{Destroyed, Named, UserArgs, UserCommand},
+    failure::Failure,
+};
 
 /// Accounts of one call.
 const PAGE: usize = 500;

@@ -7,7 +7,7 @@ use matrixon_runtime::{health::Health, metrics, shutdown::Shutdown};
 use matrixon_store::{Db, backup, migrations, pool};
 
 use crate::{
-    commands::{connect_migrated, patiently},
+    connect::{connect_migrated, patiently},
     settings::Settings,
 };
 

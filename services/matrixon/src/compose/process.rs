@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use axum::{http::StatusCode, middleware};
+use matrixon_auth::admin::ensure_bootstrap_token;
 use matrixon_http::{MatrixError, Verifier};
 use matrixon_rpc::server_router;
 use matrixon_runtime::{
@@ -27,8 +28,7 @@ use super::{
     roles::{self, Roles},
 };
 use crate::{
-    commands::{first_account_message, run_file},
-    operate,
+    operate, run_file,
     settings::{Settings, check_secret, read_database_url},
 };
 
@@ -124,6 +124,12 @@ async fn announce(base: &Base, ready_line: &str) -> Result<()> {
     Ok(())
 }
 
+/// How to make the first account; nothing once there is one.
+async fn first_account_message(db: &Db) -> Result<Option<String>> {
+    let token = ensure_bootstrap_token(db).await?;
+    Ok(token.map(|token| format!("register the first account, an administrator, with the registration token {token}")))
+}
+
 async fn finish(serving: Vec<JoinHandle<()>>, tasks: Vec<JoinHandle<()>>) {
     let all = async {
         for task in serving.into_iter().chain(tasks) {
@@ -139,7 +145,6 @@ async fn finish(serving: Vec<JoinHandle<()>>, tasks: Vec<JoinHandle<()>>) {
 
 /// Connections to the database, the cache and the bus are made as the configuration says at the last reload.
 fn rotate_passwords(base: &Base) {
-    // an embedded process has its database in a file
     if let Some(db) = base.db().ok().filter(Db::is_postgres) {
         base.on_reload("database.url", move |mut config| {
             read_database_url(&mut config).map_err(|error| format!("{error:#}"))?;
@@ -155,8 +160,7 @@ fn rotate_passwords(base: &Base) {
     if base.settings.config.bus.url != "local" {
         let bus = base.bus.clone();
         base.on_reload("bus.password", move |config| {
-            bus.set_credentials(&config.bus);
-            Ok(())
+            bus.set_credentials(&config.bus).map_err(|error| error.to_string())
         });
     }
 }

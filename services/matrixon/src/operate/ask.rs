@@ -13,10 +13,7 @@ use super::{
     OPERATOR, PREFIX, Status, WIDTH,
     record::{Deed, Log},
 };
-use crate::{
-    commands::{Failure, run_file},
-    settings::Settings,
-};
+use crate::{failure::Failure, run_file, settings::Settings};
 
 /// How long discovery may take to name the replicas and to ask each whether it is there.
 const DISCOVERY: Duration = Duration::from_secs(4);

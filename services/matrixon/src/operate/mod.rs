@@ -20,7 +20,7 @@ pub(crate) use self::{
 use matrixon_http::{Assertion, Signer, Verifier};
 use matrixon_runtime::{clock::Clock, config::ClusterConfig};
 
-use crate::{commands::operator, settings::derive_key};
+use crate::settings::derive_key;
 
 /// Nothing of Matrix is there.
 pub(crate) const PREFIX: &str = "/_matrixon/process";
@@ -60,4 +60,12 @@ fn assertion(method: &str, path_and_query: &str, now_ms: i64) -> Assertion {
         expires_ms: now_ms + LIFETIME_MS,
         ..Assertion::default()
     }
+}
+
+/// What the audit log calls whoever sits at this terminal: `cli:LOGIN@HOST`.
+pub(crate) fn operator() -> String {
+    let login = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let login = login.unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "localhost".to_owned());
+    format!("cli:{login}@{}", host.trim())
 }

@@ -141,6 +141,10 @@ async fn levels_and_reloads_reach_everybody(env: Shared) -> Result<()> {
     assert_eq!(refused.status.code(), Some(1));
     let text = run(&env, &["admin", "reload"]).await?;
     assert_eq!(text.matches("telemetry.log_level: reloaded").count(), count, "{text}");
+    let stores = if count > 1 { count } else { 0 };
+    for part in ["cache.password", "bus.password"] {
+        assert_eq!(text.matches(&format!("{part}: reloaded")).count(), stores, "{text}");
+    }
     let unknown = matrixon(&env, &["admin", "reload", "nobody"]).await?;
     let message = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(unknown.status.code() == Some(1) && message.contains("there is no `nobody`"), "{message}");

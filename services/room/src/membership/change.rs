@@ -8,7 +8,8 @@ use crate::{
     error::RoomError,
     service::Room,
     timeline::{
-        append::{Draft, Precheck, append},
+        append::append,
+        draft::{Draft, Precheck},
         send::dedupe_by_request,
     },
 };

@@ -10,7 +10,10 @@ use crate::{
     head::Head,
     service::Room,
     store::append::Dedupe,
-    timeline::append::{Draft, Precheck, append},
+    timeline::{
+        append::append,
+        draft::{Draft, Precheck},
+    },
 };
 
 /// The user leaves every room, turns every invitation down and takes every knock back. May be repeated, and be

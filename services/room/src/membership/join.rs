@@ -18,7 +18,7 @@ use crate::{
     power,
     service::Room,
     store::{aliases, memberships},
-    timeline::append::Precheck,
+    timeline::draft::Precheck,
 };
 
 /// Members of a join event's content that are not the client's to write.

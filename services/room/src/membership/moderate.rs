@@ -4,7 +4,7 @@ use matrixon_matrix::NewEvent;
 use ruma::{OwnedEventId, OwnedUserId, RoomId, UserId};
 
 use super::change::{Change, Requester, change, content};
-use crate::{error::RoomError, head::Head, service::Room, timeline::append::Precheck};
+use crate::{error::RoomError, head::Head, service::Room, timeline::draft::Precheck};
 
 /// Whom it concerns and why.
 pub(crate) struct Target {

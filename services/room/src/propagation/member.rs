@@ -10,7 +10,10 @@ use crate::{
     head::Head,
     service::Room,
     store::append::Dedupe,
-    timeline::append::{Draft, Precheck, append},
+    timeline::{
+        append::append,
+        draft::{Draft, Precheck},
+    },
 };
 
 /// How often the membership may change under our hands.

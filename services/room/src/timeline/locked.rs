@@ -3,7 +3,7 @@
 use matrixon_store::StoreError;
 use ruma::RoomId;
 
-use super::append::{Attempt, Draft, Plan, compute, find_first, parse_id, take_over};
+use super::draft::{Attempt, Draft, Plan, compute, find_first, parse_id, take_over};
 use crate::{
     error::RoomError,
     head::Head,

@@ -6,7 +6,10 @@ use matrixon_rooms::{EventRow, events};
 use matrixon_store::StoreError;
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
 
-use super::append::{Draft, Precheck, append};
+use super::{
+    append::append,
+    draft::{Draft, Precheck},
+};
 use crate::{
     error::RoomError,
     head::Head,

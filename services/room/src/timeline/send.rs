@@ -11,7 +11,8 @@ use ruma::{
 };
 
 use super::{
-    append::{Draft, Precheck, append},
+    append::append,
+    draft::{Draft, Precheck},
     redact::redact_event,
 };
 use crate::{

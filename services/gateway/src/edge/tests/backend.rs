@@ -242,22 +242,28 @@ struct Backend {
 }
 
 impl AuthBackend {
+    /// An empty token: all of alice's are looked up again.
     pub(super) fn revoke(&self, token: &str) {
         let mut revoked = self.0.revoked.lock();
         let position = revoked.len() as i64 + 1;
-        let token_sha256 = Sha256::digest(token.as_bytes()).to_vec().into();
-        let user_id = "@alice:x".to_owned();
-        revoked.push(proto::Revocation { position, user_id, device_id: "D".to_owned(), token_sha256 });
+        let mut revocation = proto::Revocation { position, user_id: "@alice:x".to_owned(), ..Default::default() };
+        if !token.is_empty() {
+            revocation.device_id = "D".to_owned();
+            revocation.token_sha256 = Sha256::digest(token.as_bytes()).to_vec().into();
+        }
+        revoked.push(revocation);
     }
 
-    /// Alice is an administrator now; no gateway is told.
+    /// Alice is an administrator now; the bell is lost.
     pub(super) fn promote(&self) {
         self.0.promoted.store(true, Ordering::Release);
+        self.revoke("");
     }
 
     /// Likewise.
     pub(super) fn set_locked(&self, locked: bool) {
         self.0.locked.store(locked, Ordering::Release);
+        self.revoke("");
     }
 
     pub(super) fn go_away(&self) {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use matrixon_bus::{Bus, BusEvent, Config};
+use matrixon_bus::{Bus, BusError, BusEvent, Config};
 use matrixon_runtime::config::Secret;
 use matrixon_testkit::{
     process::{Signal, signal},
@@ -58,7 +58,11 @@ async fn the_password_may_change() {
     let mut subscription = subscribe(&bus, SUBJECT).await;
     fixture.configure(&configuration("second"));
     until("the connection is ended", || !bus.is_connected()).await;
-    bus.set_credentials(&Config { password: Secret::new("second"), ..fixture.config.clone() });
+    let elsewhere = Config { url: "nats://127.0.0.1:9".to_owned(), ..fixture.config.clone() };
+    assert!(matches!(bus.set_credentials(&elsewhere), Err(BusError::OtherServers)));
+    // in the URL this time
+    let url = fixture.config.url.replace("nats://", "nats://matrixon:second@");
+    bus.set_credentials(&Config { url, user: String::new(), ..fixture.config.clone() }).unwrap();
     wait_reset(&mut subscription).await;
     bus.publish(SUBJECT, numbered(1, 8));
     assert_eq!(number(&next(&mut subscription).await), Some(1));

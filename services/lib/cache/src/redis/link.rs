@@ -52,9 +52,14 @@ impl Link {
         Self { client: Mutex::new(client), state: Mutex::default(), lost: Notify::new(), made: Notify::new() }
     }
 
-    /// Makes the connections from now on.
-    pub(crate) fn set_client(&self, client: Client) {
-        *self.client.lock() = client;
+    /// Makes the connections from now on, to the same Redis.
+    pub(crate) fn set_client(&self, client: Client) -> Result<(), CacheError> {
+        let mut current = self.client.lock();
+        if place(&current) != place(&client) {
+            return Err(CacheError::OtherServer { url: place(&current).0.to_string() });
+        }
+        *current = client;
+        Ok(())
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -179,6 +184,12 @@ fn open_tls(info: ConnectionInfo, authorities: Vec<u8>) -> Result<Client, RedisE
     // the first one to say so wins, and everybody here says the same
     let _installed = rustls::crypto::ring::default_provider().install_default();
     Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(authorities) })
+}
+
+/// The address, and which of the databases there.
+fn place(client: &Client) -> (&ConnectionAddr, i64) {
+    let info = client.get_connection_info();
+    (info.addr(), info.redis_settings().db())
 }
 
 async fn open(client: &Client) -> Result<MultiplexedConnection, RedisError> {

@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 
 use crate::{
     LONG, bytes,
-    support::{Fixture, persistently, until},
+    support::{Fixture, PATIENCE, persistently, until},
 };
 
 /// What an answer may take at most while Redis is away, with room for a busy machine.
-const LIMIT: Duration = Duration::from_millis(350);
+const LIMIT: Duration = Duration::from_secs(1);
 /// What "at once" means on a busy machine: less than one wait.
 const AT_ONCE: Duration = Duration::from_millis(200);
 const RECOVERY: Duration = Duration::from_secs(2);
@@ -68,6 +68,15 @@ async fn a_flush_loses_values_and_nothing_else() {
     assert!(fixture.cache.is_connected());
 }
 
+/// A flood of flushes may be too much for a slow machine, which is an outage and not what is tested here.
+async fn insist<T, F: Future<Output = Result<T, CacheError>>>(cache: &Cache, ask: impl Fn() -> F) {
+    let end = Instant::now() + PATIENCE;
+    while let Err(error) = ask().await {
+        assert!(error.is_unavailable() && Instant::now() < end, "{error}");
+        cache.settle().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_may_be_flushed_all_the_time() {
     let fixture = Fixture::redis().await;
@@ -77,10 +86,11 @@ async fn redis_may_be_flushed_all_the_time() {
             async move {
                 for count in 0..200 {
                     let key = format!("{task} {count}");
-                    cache.increment(&key, LONG).await.unwrap();
-                    cache.hash_set("h", &key, bytes("v"), LONG).await.unwrap();
-                    cache.take_token(&format!("bucket {key}"), 1.0, 5.0, 1.0).await.unwrap();
-                    cache.get("k").await.unwrap();
+                    let bucket = format!("bucket {key}");
+                    insist(&cache, || cache.increment(&key, LONG)).await;
+                    insist(&cache, || cache.hash_set("h", &key, bytes("v"), LONG)).await;
+                    insist(&cache, || cache.take_token(&bucket, 1.0, 5.0, 1.0)).await;
+                    insist(&cache, || cache.get("k")).await;
                 }
             }
         })
@@ -117,6 +127,10 @@ async fn the_password_may_change() {
     fixture.tell("CONFIG SET requirepass second\r\nCLIENT KILL TYPE normal");
     until("the connection is lost", async || !fixture.cache.is_connected()).await;
     assert_unavailable(&fixture.cache, AT_ONCE).await;
+    for url in ["redis://127.0.0.1:9".to_owned(), format!("{}/1", fixture.config.url)] {
+        let refused = fixture.cache.set_credentials(&Config { url, ..fixture.config.clone() });
+        assert!(matches!(refused, Err(CacheError::OtherServer { .. })), "{refused:?}");
+    }
     let config = Config { password: Secret::new("second"), ..fixture.config.clone() };
     fixture.cache.set_credentials(&config).unwrap();
     until("the cache is back", async || fixture.cache.get("k").await.is_ok()).await;

@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::{Address, ReplicaState, discovery::Timing, replica::members::Members};
+use crate::{Address, ReplicaState, replica::members::Members, timing::Timing};
 
 const LONG: Duration = Duration::from_secs(20);
 

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::Replica;
-use crate::{Address, ReplicaState, ReplicaStatus, budget::Budget, discovery::Timing, select};
+use crate::{Address, ReplicaState, ReplicaStatus, budget::Budget, select, timing::Timing};
 
 pub(crate) struct Members {
     pub(crate) role: Role,

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use self::{lease::LeasedBody, pool::Pool};
-use crate::{Address, ReplicaState, ReplicaStatus, breaker::Breaker, discovery::Timing, select};
+use crate::{Address, ReplicaState, ReplicaStatus, breaker::Breaker, select, timing::Timing};
 
 pub(crate) struct Replica {
     pub(crate) address: Address,

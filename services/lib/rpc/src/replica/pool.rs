@@ -16,7 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, Sender};
-use crate::{Address, BoxError, discovery::Timing};
+use crate::{Address, BoxError, timing::Timing};
 
 /// Streams on one connection; also the usual limit of servers.
 const STREAMS: usize = 200;

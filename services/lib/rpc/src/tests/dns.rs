@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 
 use super::*;
-use crate::{config::Dns, discovery::Timing};
+use crate::{config::Dns, timing::Timing};
 
 #[derive(Clone, Default)]
 struct Zone(Arc<Mutex<Records>>);

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::{Deadline, ErrorDetail, decode_status, discovery::Timing, encode_status, local};
+use crate::{Deadline, ErrorDetail, decode_status, encode_status, local, timing::Timing};
 
 #[tokio::test]
 async fn a_local_role_answers_as_a_remote_one_does() {

@@ -10,7 +10,7 @@ use matrixon_proto::auth::v1::{
 use tonic::{Request as Call, Response as Answer, Status};
 
 use super::*;
-use crate::{ErrorDetail, IDEMPOTENCY_KEY, decode_status, discovery::Timing, encode_status, local};
+use crate::{ErrorDetail, IDEMPOTENCY_KEY, decode_status, encode_status, local, timing::Timing};
 
 /// Answers `good`, refuses everything else, and keeps a caller waiting who asks for revocations.
 struct Accounts {

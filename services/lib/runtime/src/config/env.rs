@@ -1,12 +1,15 @@
 //! `MATRIXON__SECTION__FIELD` and `MATRIXON__SECTION__FIELD_FILE`.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use toml::{Table, Value};
 
-use super::{ConfigError, Source, load::Origins, schema::Node};
+use super::{ConfigError, Source, schema::Node};
 
 const PREFIX: &str = "MATRIXON__";
+
+/// Which environment variable set a key, for error messages; everything else comes from the file.
+pub(super) type Origins = BTreeMap<String, String>;
 
 /// Writes the overrides into `table` and remembers which variable set what.
 pub(super) fn apply(

@@ -1,15 +1,14 @@
 //! TOML + environment → checked against the schema → the typed configuration.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
-use super::{ConfigError, Source, env, schema::Node};
-
-/// Which environment variable set a key, for error messages; everything else comes from the file.
-pub(super) type Origins = BTreeMap<String, String>;
+use super::{
+    ConfigError, Source,
+    env::{self, Origins},
+    schema::Node,
+};
 
 /// Loads and checks a configuration; what is not given takes its default.
 pub fn load<T: Serialize + DeserializeOwned + JsonSchema + Default>(source: &Source) -> Result<T, ConfigError> {

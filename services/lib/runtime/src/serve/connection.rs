@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::{
     Accept, HttpService, ServeOptions,
-    request::{Requests, Seen},
+    request::{Drained, Requests, Seen},
 };
 use crate::{
     metrics::{IntGauge, counter, gauge},
@@ -32,13 +32,6 @@ pub(super) struct Port {
 
 /// Long filters travel in the query; the gateway refuses longer paths with a proper error.
 const MAX_HEADER_BYTES: u32 = 128 << 10;
-
-/// `drained_requests_total` of the port's service.
-#[derive(Clone)]
-pub(super) struct Drained {
-    pub(super) completed: crate::metrics::IntCounter,
-    pub(super) cut: crate::metrics::IntCounter,
-}
 
 impl Port {
     pub(super) fn new<A>(options: &ServeOptions<A>) -> Self {

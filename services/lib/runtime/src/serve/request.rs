@@ -18,8 +18,18 @@ use axum::{
 };
 use hyper::body::{Frame, Incoming, SizeHint};
 
-use super::{HttpService, connection::Drained};
-use crate::shutdown::{Inflight, Shutdown};
+use super::HttpService;
+use crate::{
+    metrics::IntCounter,
+    shutdown::{Inflight, Shutdown},
+};
+
+/// `drained_requests_total` of the port's service.
+#[derive(Clone)]
+pub(super) struct Drained {
+    pub(super) completed: IntCounter,
+    pub(super) cut: IntCounter,
+}
 
 /// The hyper service of one connection.
 pub(super) struct Requests<S> {

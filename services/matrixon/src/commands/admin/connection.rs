@@ -10,14 +10,16 @@ use anyhow::Result;
 use matrixon_rpc::IDEMPOTENCY_KEY;
 use matrixon_runtime::random;
 use matrixon_store::Db;
-use tonic::{Request, Response, Status, body::Body, metadata::MetadataValue};
-use tower::{BoxError, util::BoxCloneSyncService};
+use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{
-    failure::{Failure, Fault},
-    local, remote,
+    local,
+    remote::{self, Transport},
 };
-use crate::cli::AdminArgs;
+use crate::{
+    cli::AdminArgs,
+    failure::{Failure, Fault},
+};
 
 /// How long a command tries again: when nobody can be reached, and when somebody was and did not answer.
 const PATIENCE_TO_CONNECT: Duration = Duration::from_secs(5);
@@ -26,9 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ATTEMPT: Duration = Duration::from_secs(40);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// What generated clients sit on.
-pub(crate) type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
 
 pub(crate) struct Connection {
     transport: Transport,

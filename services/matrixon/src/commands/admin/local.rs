@@ -16,8 +16,8 @@ use matrixon_store::Db;
 use tonic::body::Body;
 use tower::{BoxError, ServiceExt as _, util::BoxCloneSyncService};
 
-use super::connection::Transport;
-use crate::commands::{connect_migrated, load_settings};
+use super::remote::Transport;
+use crate::{commands::load_settings, connect::connect_migrated, operate::operator};
 
 const ASSERTION_MS: i64 = 60_000;
 
@@ -57,12 +57,4 @@ pub(super) async fn open(path: Option<&Path>) -> Result<(Transport, Db)> {
         request
     });
     Ok((BoxCloneSyncService::new(signed), db))
-}
-
-/// What the audit log calls whoever sits at this terminal: `cli:LOGIN@HOST`.
-pub(crate) fn operator() -> String {
-    let login = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    let login = login.unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "localhost".to_owned());
-    format!("cli:{login}@{}", host.trim())
 }

@@ -16,10 +16,12 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::{body::Body, transport::Endpoint};
 use tower::{BoxError, ServiceExt as _, util::BoxCloneSyncService};
 
-use super::{connection::Transport, failure::Failure};
-use crate::{cli::AdminArgs, files};
+use crate::{cli::AdminArgs, failure::Failure, files};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// What generated clients sit on.
+pub(crate) type Transport = BoxCloneSyncService<Request<Body>, http::Response<Body>, BoxError>;
 
 pub(super) fn read_token(args: &AdminArgs) -> Result<String> {
     let token = match (&args.token, &args.token_file) {

@@ -13,10 +13,12 @@ use matrixon_proto::admin::v1::{
 };
 
 use super::{PAGE, load};
-use crate::commands::{
-    Failure,
-    admin::{Connection, call, print_json},
-    show,
+use crate::{
+    commands::{
+        admin::{Connection, call, print_json},
+        show,
+    },
+    failure::Failure,
 };
 
 /// A chain as it is read, and the heads that must be in it.

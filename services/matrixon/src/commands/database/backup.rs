@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, Result};
 
-use super::super::{connect_migrated, show, without_password};
+use super::super::show;
 use crate::{
     backup::{self, Destination, Manifest, Source, Target},
     cli::DatabaseCommand,
+    connect::{connect_migrated, without_password},
     settings::Settings,
 };
 

@@ -9,8 +9,12 @@ use matrixon_runtime::clock::Clock;
 use matrixon_store::{Db, migrations};
 use tokio::time::{Instant, sleep};
 
-use super::super::{show, without_password};
-use crate::{commands::Failure, settings::Settings};
+use super::super::show;
+use crate::{
+    connect::{connect, without_password},
+    failure::Failure,
+    settings::Settings,
+};
 
 /// Tokens, assertions and signatures do not mind a smaller one.
 const SKEW_MS: i64 = 5_000;
@@ -118,7 +122,7 @@ fn innermost(error: &reqwest::Error) -> String {
 
 async fn database(settings: &Settings) -> Result<(Db, String), String> {
     let config = &settings.config.database;
-    let db = super::super::connect(config).await.map_err(|error| format!("{error:#}"))?;
+    let db = connect(config).await.map_err(|error| format!("{error:#}"))?;
     Ok((db, format!("{} answers", without_password(&config.url))))
 }
 

@@ -5,7 +5,7 @@ use matrixon_runtime::role::Role;
 
 use super::super::show;
 use crate::{
-    commands::Failure,
+    failure::Failure,
     operate::{Operator, Replica, Status},
     settings::Settings,
 };

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use matrixon_proto::admin::v1::ImportUser;
 
-use crate::{cli::ImportFormat, commands::Failure};
+use crate::{cli::ImportFormat, failure::Failure};
 
 /// No row is longer, in bytes.
 const MAX_LINE: u64 = 256 << 10;

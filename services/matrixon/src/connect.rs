@@ -1,12 +1,16 @@
-//! Waiting at the start for what starts at the same time, such as the database of the same Helm release.
+//! Connections to the database, and waiting at the start for what starts at the same time, such as the database of the same
+//! Helm release.
 
 use std::{future::Future, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use matrixon_store::{Config as DatabaseConfig, Db, migrations};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep},
 };
+
+use crate::settings::Settings;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -40,6 +44,37 @@ pub(crate) async fn patiently<T, F: Future<Output = Result<T>>>(
     }
 }
 
+/// Connects and makes sure that the database answers.
+pub(crate) async fn connect(config: &DatabaseConfig) -> Result<Db> {
+    let db = Db::connect(config).await?;
+    let unreachable = || {
+        let place = without_password(&config.url);
+        format!("cannot reach the database {place}; check `database.url`, and that the database runs and lets us in")
+    };
+    db.ping().await.with_context(unreachable)?;
+    Ok(db)
+}
+
+/// The same for commands that need the tables.
+pub(crate) async fn connect_migrated(settings: &Settings) -> Result<Db> {
+    let db = connect(&settings.config.database).await?;
+    if !db.is_postgres() || settings.config.database.migrate_on_start {
+        migrations::migrate(&db).await?;
+    }
+    migrations::check(&db).await?;
+    Ok(db)
+}
+
+/// A database URL as it may be shown.
+pub(crate) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let rest = rest.split_once('?').map_or(rest, |(rest, _options)| rest);
+    match rest.rsplit_once('@') {
+        Some((_user, place)) => format!("{scheme}://{place}"),
+        None => format!("{scheme}://{rest}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -63,5 +98,11 @@ mod tests {
         assert!(patiently(10, |_| (), || attempt(u32::MAX)).await.is_err());
         assert_eq!(started.elapsed(), Duration::from_secs(10));
         assert!(patiently(0, |_| (), || attempt(u32::MAX)).await.is_err());
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(without_password("postgres://me:p@ss@host:5432/db?password=x"), "postgres://host:5432/db");
+        assert_eq!(without_password("sqlite:./data/matrixon.db"), "sqlite:./data/matrixon.db");
     }
 }

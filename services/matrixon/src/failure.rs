@@ -35,19 +35,19 @@ impl Failure {
 }
 
 /// What became of one attempt at a call.
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// A moment later it may be another.
-    pub(super) passing: bool,
+    pub(crate) passing: bool,
     /// Nobody has seen the call.
-    pub(super) untouched: bool,
-    pub(super) retry_after_ms: u64,
+    pub(crate) untouched: bool,
+    pub(crate) retry_after_ms: u64,
     /// What is wrong with the certificate that was shown, if that is why.
     untrusted: Option<String>,
     status: Status,
 }
 
 impl Fault {
-    pub(super) fn new(status: Status) -> Self {
+    pub(crate) fn new(status: Status) -> Self {
         let detail = decode_status(&status);
         let from_transport = status.details().is_empty();
         let untrusted = find_untrusted(&status);
@@ -62,7 +62,7 @@ impl Fault {
     }
 
     /// `maybe_done`: one of the attempts may have had its effect.
-    pub(super) fn into_failure(self, place: &str, maybe_done: bool) -> Failure {
+    pub(crate) fn into_failure(self, place: &str, maybe_done: bool) -> Failure {
         let detail = decode_status(&self.status);
         if self.passing || self.untrusted.is_some() {
             let reason = reason(&self.status);
