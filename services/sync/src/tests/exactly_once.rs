@@ -244,6 +244,18 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
 }
 
+/// Those who go, are banned while they are away or before they ever came, and come again.
+#[test]
+fn what_ended_a_stay_is_told_once() {
+    let sync = || Step::Sync { user: 1, replica: 0, limit: 3, only_messages: false };
+    let (join, leave, ban) =
+        (|| Step::Join { user: 1, room: 1 }, || Step::Leave { user: 1, room: 1 }, || Step::Ban { user: 1, room: 1 });
+    let steps = || vec![sync(), ban(), sync(), join(), sync(), leave(), sync(), ban(), sync(), join(), sync()];
+    for gentle in [false, true] {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run(steps(), gentle));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -61,9 +61,9 @@ fn known_to_client(room: Room<'_>, since: i64, standing: &Standing, missing: &mu
         Some(_) => {
             let history = room.history(missing)?;
             let at = history.partition_point(|(position, _)| *position <= since);
-            let last_in = history[..at].iter().rposition(|(_, membership)| *membership == Membership::Join);
-            // the leave after it was the last event that the client got
-            Some(last_in.and_then(|index| history[..at].get(index + 1)).map_or(0, |leave| leave.0))
+            let gone = |(_, membership): &&(i64, Membership)| matches!(membership, Membership::Leave | Membership::Ban);
+            // the leave or the ban was the last event that the client got, also if it never was in the room
+            Some(history[..at].iter().rfind(gone).map_or(0, |(position, _)| *position))
         }
     }
 }
