@@ -207,18 +207,21 @@ impl Session {
     }
 }
 
+/// How often a request to the cache is made while its connection breaks.
+const TRIES: usize = 3;
+
 /// A lost session is a page filled in for nothing: a connection that breaks is waited for, and the request made again.
 async fn patiently<T, F>(auth: &Auth, request: impl Fn() -> F) -> Result<T, CacheError>
 where
     F: Future<Output = Result<T, CacheError>>,
 {
-    match request().await {
-        Err(CacheError::Unavailable) => {
-            auth.cache.settle().await;
-            request().await
+    for _ in 1..TRIES {
+        match request().await {
+            Err(CacheError::Unavailable) => auth.cache.settle().await,
+            result => return result,
         }
-        result => result,
     }
+    request().await
 }
 
 fn lifetime(auth: &Auth) -> Duration {
