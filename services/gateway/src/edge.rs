@@ -338,8 +338,8 @@ impl Parked {
 
     /// May the answer still be given? That the auth service is away is no reason to keep it back.
     async fn check(self, parts: &Parts, access: Access) -> Result<(), MatrixError> {
-        let (origin, admits) =
-            (Origin { remote: self.remote, user_agent: None }, |user: &UserAuth| access.check(user.standing).is_ok());
+        let origin = Origin { remote: self.remote, user_agent: None };
+        let admits = |user: &UserAuth| access.check(user.standing).is_ok();
         match parts.identity.resolve(&self.token, origin, admits).await {
             Ok(user) => access.check(user.standing),
             Err(error) if error.status.is_server_error() => Ok(()),

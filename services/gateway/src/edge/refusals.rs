@@ -6,7 +6,6 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use http::StatusCode;
 use matrixon_http::{Assertion, MatrixError, RouteInfo, RouteKind, UserAuth, assertion::LIFETIME_MS, header::IDENTITY};
 use matrixon_proto::auth::v1::{RecordAuditRequest, audit_log_client::AuditLogClient};
-use matrixon_rpc::Rpc;
 use matrixon_runtime::{
     metrics::{IntCounter, counter},
     random,
@@ -15,7 +14,7 @@ use matrixon_runtime::{
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 use tokio::{sync::Semaphore, time::timeout};
-use tonic::{Request, Status, metadata::MetadataValue};
+use tonic::Request;
 
 use super::{Parts, access::AccessEntry};
 
@@ -75,12 +74,13 @@ impl Refusals {
             return;
         };
         self.accounts.inc();
-        let (request, log) = (build_request(parts, &refused, user, request_id), parts.peers.role(Role::Auth));
         let Ok(place) = Arc::clone(&self.records).try_acquire_owned() else { return };
+        let mut log = AuditLogClient::new(parts.peers.role(Role::Auth));
+        let request = build_request(parts, &refused, user, request_id);
         let request_id = request_id.to_owned();
         // a task of its own: whoever hangs up is recorded all the same
         let recorded = tokio::spawn(async move {
-            if let Err(status) = record(AuditLogClient::new(log), request).await {
+            if let Err(status) = log.record(request).await {
                 tracing::warn!(%status, request_id, "a refused request is not in the audit log");
             }
             drop(place);
@@ -89,20 +89,12 @@ impl Refusals {
     }
 }
 
-async fn record(
-    mut log: AuditLogClient<Rpc>,
-    request: Result<Request<RecordAuditRequest>, Status>,
-) -> Result<(), Status> {
-    log.record(request?).await?;
-    Ok(())
-}
-
 fn build_request(
     parts: &Parts,
     refused: &Refused<'_>,
     user: &UserAuth,
     request_id: &str,
-) -> Result<Request<RecordAuditRequest>, Status> {
+) -> Request<RecordAuditRequest> {
     let assertion = Assertion {
         user: Some(user.clone()),
         machine: None,
@@ -111,11 +103,10 @@ fn build_request(
         idempotency_key: random::id(22),
         expires_ms: parts.clock.now_ms() + LIFETIME_MS,
     };
-    let identity = MetadataValue::try_from(parts.signer.sign(&assertion).as_bytes());
     let mut request = Request::new(refused.to_message());
-    request.metadata_mut().insert(IDENTITY, identity.map_err(|_| Status::internal("an assertion is plain text"))?);
+    request.metadata_mut().as_mut().insert(IDENTITY, parts.signer.sign(&assertion));
     request.set_timeout(RECORD_WITHIN);
-    Ok(request)
+    request
 }
 
 impl Refused<'_> {

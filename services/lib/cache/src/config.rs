@@ -1,10 +1,12 @@
 //! Section `cache`.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU64, path::PathBuf};
 
 use matrixon_runtime::config::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+const DEFAULT_TIMEOUT: NonZeroU64 = NonZeroU64::new(250).unwrap();
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -17,6 +19,9 @@ pub struct Config {
     pub password: Secret,
     /// A file with the certificates (PEM) of the authorities that may sign Redis's, in place of the system's.
     pub ca_certificate: Option<PathBuf>,
+    /// Milliseconds that a request may wait for Redis's answer. Then the connection counts as lost, and until there is
+    /// a new one nobody waits: raise it only where Redis is far away or its machine stalls.
+    pub timeout_ms: NonZeroU64,
     /// Bytes that a `local` cache may hold.
     pub local_max_bytes: u64,
 }
@@ -28,6 +33,7 @@ impl Default for Config {
             user: String::new(),
             password: Secret::default(),
             ca_certificate: None,
+            timeout_ms: DEFAULT_TIMEOUT,
             local_max_bytes: 16 << 20,
         }
     }

@@ -32,7 +32,7 @@ pub(crate) struct RedisCache {
 
 impl RedisCache {
     pub(crate) async fn connect(config: &Config) -> Result<Self, CacheError> {
-        let link = Arc::new(Link::new(link::client(config)?));
+        let link = Arc::new(Link::new(config)?);
         // Once here, so that a cache that is there can be used as soon as this returns.
         if let Err(error) = link.connect().await
             && let Some(reason) = find_distrust(&error)

@@ -11,7 +11,7 @@ use matrixon_proto::auth::v1::{RecordAuditRequest, audit_log_client::AuditLogCli
 use matrixon_rpc::{Address, Config as Discovery, Peers, Rpc};
 use matrixon_runtime::{clock::Clock, config::ClusterConfig, random, role::Role, shutdown::Shutdown};
 use serde_json::{Map, Value};
-use tonic::{Request, metadata::MetadataValue};
+use tonic::Request;
 
 use super::{LIFETIME_MS, Replica, WIDTH, operator};
 use crate::compose::Calls;
@@ -105,9 +105,7 @@ impl Log {
             result: result.to_owned(),
             details: Value::Object(details).to_string(),
         });
-        if let Ok(identity) = MetadataValue::try_from(self.signer.sign(&self.assertion()).as_bytes()) {
-            request.metadata_mut().insert(IDENTITY, identity);
-        }
+        request.metadata_mut().as_mut().insert(IDENTITY, self.signer.sign(&self.assertion()));
         request.set_timeout(WITHIN);
         if let Err(status) = AuditLogClient::new(self.rpc()).record(request).await {
             let (action, name) = (deed.action, replica.name());

@@ -39,7 +39,11 @@ impl Env {
     }
 
     pub(crate) fn options() -> Options {
-        Options::default().with_binary(env!("CARGO_BIN_EXE_matrixon")).with("gateway.admin_token", ADMIN_TOKEN)
+        Options::default()
+            .with_binary(env!("CARGO_BIN_EXE_matrixon"))
+            .with("gateway.admin_token", ADMIN_TOKEN)
+            // all of them share two cores: a moment without any is no outage of the cache
+            .with("cache.timeout_ms", 5_000)
     }
 
     pub(crate) fn given_urls() -> Option<String> {
@@ -128,24 +132,6 @@ pub(crate) async fn expect_unserved(client: &Client, end: Instant) -> Result<()>
         }
     }
     Ok(())
-}
-
-/// What is shorter is written before a connection can end.
-const LONG: usize = 64 * 1024;
-
-/// Of a body that is too long no more is read after two seconds, and who is still writing gets no answer: asks again.
-pub(crate) async fn request_long(client: &Client, method: &Method, path: &str, body: &[u8]) -> Result<Reply> {
-    let ask = || client.request_raw(method.clone(), path, "application/json", body.to_vec());
-    let is_cut = |error: &anyhow::Error| {
-        body.len() > LONG && !error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)
-    };
-    for _ in 0..2 {
-        let answer = ask().await;
-        if !answer.as_ref().is_err_and(is_cut) {
-            return answer;
-        }
-    }
-    ask().await
 }
 
 /// The array at a JSON pointer; empty when it is not there.

@@ -7,7 +7,7 @@ use matrixon_testkit::{
 };
 use serde_json::json;
 
-use crate::env::{Env, Shared, expect_error, list, request_long};
+use crate::env::{Env, Shared, expect_error, list};
 
 tests![Env: unknown_paths_are_unrecognized, wrong_methods_are_unrecognized, browsers_may_ask, errors_carry_cors_too,
     versions_are_told, well_known_is_there, health_answers, big_bodies_are_refused, answers_are_compressed, h2_is_spoken,
@@ -110,7 +110,7 @@ async fn big_bodies_are_refused(env: Shared) -> Result<()> {
     body.resize(2 << 20, b'x');
     body.extend_from_slice(b"\"}");
     let path = room_path(&room, "send/m.room.message/big");
-    let reply = request_long(&alice, &Method::PUT, &path, &body).await?;
+    let reply = alice.request_raw(Method::PUT, &path, "application/json", body).await?;
     expect_error(&reply, 413, "M_TOO_LARGE");
     Ok(())
 }

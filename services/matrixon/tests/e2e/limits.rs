@@ -1,6 +1,6 @@
 //! Rate limits, on a server of their own where they are on.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use matrixon_testkit::{
     client::{Client, Method, PASSWORD, next_txn_id, room_path},
     cluster::Topology,
@@ -13,8 +13,6 @@ use crate::env::{Env, Shared, expect_error};
 tests![Env: too_many_messages_are_refused, too_many_logins_are_refused, one_limit_for_all_gateways];
 
 const BURST: usize = 12;
-/// Enough for the buckets of two gateways, which are all there is while the cache does not answer.
-const ATTEMPTS: usize = 40;
 
 /// Few messages and logins, all else generous: the tests themselves register and create rooms.
 pub(crate) fn start(topology: Topology) -> Result<Env> {
@@ -49,7 +47,7 @@ async fn too_many_messages_are_refused(env: Shared) -> Result<()> {
         assert_eq!(send(&alice, &room).await?.status, 200, "message {number} of a burst of {BURST}");
     }
     let mut refused = send(&alice, &room).await?;
-    for _ in BURST + 1..ATTEMPTS {
+    for _ in 0..5 {
         if refused.status == 429 {
             break;
         }
@@ -68,7 +66,7 @@ async fn too_many_logins_are_refused(env: Shared) -> Result<()> {
     let identifier = json!({ "type": "m.id.user", "user": alice.localpart() });
     let body = json!({ "type": "m.login.password", "identifier": identifier, "password": PASSWORD });
     let mut statuses = Vec::new();
-    for _ in 0..ATTEMPTS {
+    for _ in 0..12 {
         let mut reply = env.nobody().request(Method::POST, "/_matrix/client/v3/login", Some(&body)).await?;
         statuses.push((reply.status, reply.body["errcode"].take()));
     }
@@ -78,28 +76,14 @@ async fn too_many_logins_are_refused(env: Shared) -> Result<()> {
     Ok(())
 }
 
-/// How many of two bursts are accepted, of a user who sends through all gateways in turn.
-async fn accepted_of_two_bursts(env: &Env) -> Result<usize> {
+async fn one_limit_for_all_gateways(env: Shared) -> Result<()> {
     let alice = env.user("alice").await?;
     let room = env.room(&alice, &[]).await?;
     let mut accepted = 0;
     for gateway in 0..BURST * 2 {
         accepted += usize::from(send(&alice.pinned(gateway), &room).await?.status == 200);
     }
-    Ok(accepted)
-}
-
-async fn one_limit_for_all_gateways(env: Shared) -> Result<()> {
-    let mut tries = Vec::new();
-    // each gateway counts alone for a moment in which the cache does not answer
-    for _ in 0..3 {
-        let accepted = accepted_of_two_bursts(&env).await?;
-        assert!(accepted >= BURST, "{accepted} of a burst of {BURST}");
-        // the bucket refills a little meanwhile
-        if accepted < BURST + 5 {
-            return Ok(());
-        }
-        tries.push(accepted);
-    }
-    bail!("{tries:?} of a burst of {BURST}")
+    // the bucket refills a little meanwhile
+    assert!((BURST..BURST + 5).contains(&accepted), "{accepted} of a burst of {BURST}");
+    Ok(())
 }

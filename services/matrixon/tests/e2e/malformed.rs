@@ -8,7 +8,7 @@ use matrixon_testkit::{
     tests,
 };
 
-use crate::env::{Env, Shared, request_long};
+use crate::env::{Env, Shared};
 
 tests![Env: a_thousand_malformed_requests];
 
@@ -251,7 +251,8 @@ fn memory_kib(env: &Env) -> Result<u64> {
 }
 
 async fn refuse(client: &Client, request: &Request) -> Result<Option<String>> {
-    let reply = request_long(client, &request.method, &request.path, &request.body).await?;
+    let kind = "application/json";
+    let reply = client.request_raw(request.method.clone(), &request.path, kind, request.body.clone()).await?;
     let is_error = (400..500).contains(&reply.status) && reply.errcode().starts_with("M_");
     let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(120)]).into_owned();
     let (method, status) = (&request.method, reply.status);

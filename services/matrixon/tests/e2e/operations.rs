@@ -53,27 +53,12 @@ pub(crate) async fn matrixon(env: &Env, args: &[&str]) -> Result<Output> {
     matrixon_with(env, &[], args).await
 }
 
-/// Replicas have five seconds to answer: when one was too busy for that, the command is repeated once.
 pub(crate) async fn matrixon_with(env: &Env, variables: &[(&str, &str)], args: &[&str]) -> Result<Output> {
-    let output = once(env, variables, args).await?;
-    if args.first() == Some(&"admin") && is_late(&output) {
-        return once(env, variables, args).await;
-    }
-    Ok(output)
-}
-
-async fn once(env: &Env, variables: &[(&str, &str)], args: &[&str]) -> Result<Output> {
     let state = env.own()?.state()?;
     let command = &state.processes.first().context("no process")?.command;
     let mut program = tokio::process::Command::new(&command[0]);
     program.args(&command[1..3]).args(args).envs(variables.iter().copied());
     Ok(program.output().await?)
-}
-
-/// Did a replica not answer in time?
-fn is_late(output: &Output) -> bool {
-    let said = String::from_utf8_lossy(&output.stdout);
-    ["operation timed out", "deadline has elapsed"].iter().any(|reason| said.contains(reason))
 }
 
 /// It must succeed; what it printed.

@@ -80,7 +80,7 @@ async fn a_message_wakes_the_sleeper(env: Shared) -> Result<()> {
         let (sync, sent) = tokio::join!(bob.sync(&query), alice.send(&room, &text));
         let (sync, event_id) = (sync?, sent?);
         assert_eq!(event_ids(timeline(&sync, &room)), [event_id.as_str()], "round {round}");
-        assert!(started.elapsed() < Duration::from_secs(15), "woken after {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(5), "woken after {:?}", started.elapsed());
         sync["next_batch"].as_str().unwrap_or_default().clone_into(&mut since);
     }
     Ok(())
@@ -93,16 +93,11 @@ async fn a_quiet_poll_ends_in_time(env: Shared) -> Result<()> {
     let started = Instant::now();
     let sync = bob.sync(&SyncQuery::since(&since).wait(Duration::from_secs(1))).await?;
     let took = started.elapsed();
-    assert!((Duration::from_millis(900)..Duration::from_secs(15)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(900)..Duration::from_secs(5)).contains(&took), "{took:?}");
     assert!(joined(&sync, &room).is_null(), "{sync}");
-    // the machine may be busy once, but not each time
-    let mut fastest = Duration::MAX;
-    for _ in 0..5 {
-        let started = Instant::now();
-        bob.sync(&SyncQuery::since(&since)).await?;
-        fastest = fastest.min(started.elapsed());
-    }
-    assert!(fastest < Duration::from_millis(900), "a timeout of 0 does not wait: {fastest:?}");
+    let started = Instant::now();
+    bob.sync(&SyncQuery::since(&since)).await?;
+    assert!(started.elapsed() < Duration::from_millis(900), "a timeout of 0 does not wait");
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use matrixon_testkit::client::{Client, escape, room_path, unique};
 use serde_json::json;
 
 /// Takes some time to work through: 25 rooms are a step.
-const ROOMS: usize = 60;
-const PATIENCE: Duration = Duration::from_mins(2);
+const ROOMS: usize = 120;
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Somebody in many rooms.
 pub(crate) struct Popular {

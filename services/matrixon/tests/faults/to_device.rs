@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(60);
 const RETRY: Duration = Duration::from_millis(50);
 
-/// How much: 10 devices and 4,000 messages, or `MATRIXON_TO_DEVICE_DEVICES` and `MATRIXON_TO_DEVICE_MESSAGES`.
+/// How much: 10 devices and 8,000 messages, or `MATRIXON_TO_DEVICE_DEVICES` and `MATRIXON_TO_DEVICE_MESSAGES`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Amount {
     devices: usize,
@@ -35,7 +35,7 @@ impl Amount {
         let number =
             |name: &str, default: usize| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
         let devices = number("MATRIXON_TO_DEVICE_DEVICES", 10).max(1);
-        let messages = number("MATRIXON_TO_DEVICE_MESSAGES", 4_000);
+        let messages = number("MATRIXON_TO_DEVICE_MESSAGES", 8_000);
         Self { devices, rounds: messages.div_ceil(devices * SENDERS) as i64 }
     }
 }

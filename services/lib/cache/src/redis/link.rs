@@ -19,8 +19,6 @@ use tracing::{debug, info, warn};
 
 use crate::{CacheError, Config, metrics::CONNECTED};
 
-/// A request that has no answer after this has failed, and so has the connection.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(250);
 /// Name resolution, connection and greeting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// An idle connection is tried this often, so that its loss is mended before someone needs it.
@@ -34,6 +32,8 @@ const PIPELINE: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct Link {
     client: Mutex<Client>,
+    /// A request that has no answer after this has failed, and so has the connection.
+    response_timeout: Duration,
     state: Mutex<State>,
     lost: Notify,
     made: Notify,
@@ -48,8 +48,14 @@ struct State {
 }
 
 impl Link {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client: Mutex::new(client), state: Mutex::default(), lost: Notify::new(), made: Notify::new() }
+    pub(crate) fn new(config: &Config) -> Result<Self, CacheError> {
+        Ok(Self {
+            client: Mutex::new(client(config)?),
+            response_timeout: Duration::from_millis(config.timeout_ms.get()),
+            state: Mutex::default(),
+            lost: Notify::new(),
+            made: Notify::new(),
+        })
     }
 
     /// Makes the connections from now on, to the same Redis.
@@ -88,7 +94,7 @@ impl Link {
             let state = self.state.lock();
             (state.connection.clone().ok_or(CacheError::Unavailable)?, state.generation)
         };
-        match timeout(RESPONSE_TIMEOUT, query(connection)).await {
+        match timeout(self.response_timeout, query(connection)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) if is_lost(&error) => {
                 self.lose(generation, &error);

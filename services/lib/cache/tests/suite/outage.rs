@@ -1,6 +1,9 @@
 //! Redis away at the start, flushed, restarted, hanging.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroU64,
+    time::{Duration, Instant},
+};
 
 use matrixon_cache::{Cache, CacheError, Config};
 use matrixon_runtime::config::Secret;
@@ -12,13 +15,13 @@ use tokio::task::JoinSet;
 
 use crate::{
     LONG, bytes,
-    support::{Fixture, PATIENCE, persistently, until},
+    support::{Fixture, persistently, until},
 };
 
 /// What an answer may take at most while Redis is away, with room for a busy machine.
-const LIMIT: Duration = Duration::from_secs(1);
-/// What "at once" means on a busy machine: less than one wait.
-const AT_ONCE: Duration = Duration::from_millis(200);
+const LIMIT: Duration = Duration::from_millis(350);
+/// What "at once" means on a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(20);
 const RECOVERY: Duration = Duration::from_secs(2);
 
 pub(crate) fn start_again(server: &Redis) {
@@ -68,29 +71,20 @@ async fn a_flush_loses_values_and_nothing_else() {
     assert!(fixture.cache.is_connected());
 }
 
-/// A flood of flushes may be too much for a slow machine, which is an outage and not what is tested here.
-async fn insist<T, F: Future<Output = Result<T, CacheError>>>(cache: &Cache, ask: impl Fn() -> F) {
-    let end = Instant::now() + PATIENCE;
-    while let Err(error) = ask().await {
-        assert!(error.is_unavailable() && Instant::now() < end, "{error}");
-        cache.settle().await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_may_be_flushed_all_the_time() {
-    let fixture = Fixture::redis().await;
+    // A flood may be too much for a slow machine, which is an outage and not what is tested here.
+    let fixture = Fixture::redis_with(Config { timeout_ms: NonZeroU64::new(10_000).expect("it is not 0"), ..Config::default() }).await;
     let work: JoinSet<_> = (0..8)
         .map(|task| {
             let cache = fixture.cache.clone();
             async move {
                 for count in 0..200 {
                     let key = format!("{task} {count}");
-                    let bucket = format!("bucket {key}");
-                    insist(&cache, || cache.increment(&key, LONG)).await;
-                    insist(&cache, || cache.hash_set("h", &key, bytes("v"), LONG)).await;
-                    insist(&cache, || cache.take_token(&bucket, 1.0, 5.0, 1.0)).await;
-                    insist(&cache, || cache.get("k")).await;
+                    cache.increment(&key, LONG).await.unwrap();
+                    cache.hash_set("h", &key, bytes("v"), LONG).await.unwrap();
+                    cache.take_token(&format!("bucket {key}"), 1.0, 5.0, 1.0).await.unwrap();
+                    cache.get("k").await.unwrap();
                 }
             }
         })

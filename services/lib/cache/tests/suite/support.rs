@@ -34,9 +34,13 @@ impl Fixture {
     }
 
     pub(crate) async fn redis() -> Self {
+        Self::redis_with(Config::default()).await
+    }
+
+    pub(crate) async fn redis_with(config: Config) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let redis = persistently(directory.path(), || Redis::start_in(directory.path()));
-        let config = Config { url: redis.url(), ..Config::default() };
+        let config = Config { url: redis.url(), ..config };
         Self::connect(config, redis, directory).await
     }
 

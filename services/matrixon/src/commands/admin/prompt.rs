@@ -5,8 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use anyhow::{Context as _, Result};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use crate::cli::PasswordArgs;
-use crate::failure::Failure;
+use crate::{cli::PasswordArgs, failure::Failure};
 
 /// From where the arguments say; otherwise asked for twice on the terminal, or read from standard input if that is none.
 pub(crate) fn read_password(args: PasswordArgs) -> Result<String> {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{address, matrixon, once, run};
+use super::{address, matrixon, run};
 use crate::env::{Env, Shared};
 
 /// The latest records of this action.
@@ -21,7 +21,7 @@ pub(super) async fn operations_are_in_the_audit_log(env: Shared) -> Result<()> {
     let addresses = processes.iter().map(address).collect::<Result<Vec<_>>>()?;
     let (level, wrong) = ("info,matrixon_sync=debug", "loud=always");
     run(&env, &["admin", "log-level", level]).await?;
-    let refused = once(&env, &[], &["admin", "log-level", wrong]).await?;
+    let refused = matrixon(&env, &["admin", "log-level", wrong]).await?;
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let before = records(&env, "process.reload").await?.len();
     let reloaded = matrixon(&env, &["admin", "reload"]).await?;

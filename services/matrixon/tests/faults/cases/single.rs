@@ -1,9 +1,6 @@
 //! One process on `SQLite`.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use matrixon_testkit::tests;
@@ -19,32 +16,24 @@ use crate::{
 tests![Network: a_killed_process_has_lost_nothing, a_stopped_process_has_lost_nothing, to_device_messages_survive_kills,
     a_profile_change_survives_a_kill];
 
-/// No message may take longer than this and the time for which there was no process.
-const SLOWEST: Duration = Duration::from_secs(10);
-
 async fn a_killed_process_has_lost_nothing(network: Arc<Network>) -> Result<()> {
     let load = Load::start(&network).await?;
-    let mut away = Duration::ZERO;
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let killed = Instant::now();
         network.act(|cluster| cluster.kill("all", 0)).await?;
         network.act(|cluster| cluster.start("all", 0)).await?;
-        away = away.max(killed.elapsed());
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    check(load, Allowed::LostConnections, SLOWEST + away).await
+    check(load, Allowed::LostConnections, Duration::from_secs(10)).await
 }
 
 async fn a_stopped_process_has_lost_nothing(network: Arc<Network>) -> Result<()> {
     let load = Load::start(&network).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let stopped = Instant::now();
     network.act(|cluster| cluster.stop("all", 0)).await?;
     network.act(|cluster| cluster.start("all", 0)).await?;
-    let away = stopped.elapsed();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    check(load, Allowed::LostConnections, SLOWEST + away).await
+    check(load, Allowed::LostConnections, Duration::from_secs(15)).await
 }
 
 async fn to_device_messages_survive_kills(network: Arc<Network>) -> Result<()> {
