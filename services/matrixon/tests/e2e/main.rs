@@ -31,6 +31,7 @@ mod people;
 mod profiles;
 mod rendezvous;
 mod rooms;
+mod secured;
 mod sessions;
 mod state;
 mod sync;
@@ -116,5 +117,6 @@ fn main() -> ExitCode {
         suite.run(topology.as_str(), uia::faults(), 1, |_| uia::start_for_faults(topology));
         suite.run(topology.as_str(), uia::hasty(), WIDTH, |_| uia::start_hasty(topology));
     }
+    suite.run("cluster", secured::all(), WIDTH, |_| secured::start());
     suite.finish()
 }

@@ -18,7 +18,7 @@ tests![Env: the_first_sync_is_complete, only_news_comes_next, a_message_wakes_th
 
 /// A sync that waits long enough for anything that is on its way. One that does not wait must know all that was
 /// acknowledged anywhere before.
-fn patient(since: &str) -> SyncQuery {
+pub(crate) fn patient(since: &str) -> SyncQuery {
     SyncQuery::since(since).wait(Duration::from_secs(20))
 }
 

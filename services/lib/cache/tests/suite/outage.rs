@@ -74,7 +74,9 @@ async fn a_flush_loses_values_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_may_be_flushed_all_the_time() {
     // A flood may be too much for a slow machine, which is an outage and not what is tested here.
-    let fixture = Fixture::redis_with(Config { timeout_ms: NonZeroU64::new(10_000).expect("it is not 0"), ..Config::default() }).await;
+    let fixture =
+        Fixture::redis_with(Config { timeout_ms: NonZeroU64::new(10_000).expect("it is not 0"), ..Config::default() })
+            .await;
     let work: JoinSet<_> = (0..8)
         .map(|task| {
             let cache = fixture.cache.clone();

@@ -12,9 +12,12 @@ use toml::{Table, Value};
 
 use super::{
     options::{Options, Profile, ROLES, Topology},
-    state::{ClusterState, ProcessState},
+    state::{ClusterState, ProcessState, ServerState},
 };
-use crate::ports;
+use crate::{
+    ports,
+    servers::tls::{self, Wire},
+};
 
 pub(crate) const SERVER_NAME: &str = "matrixon.localhost";
 
@@ -130,7 +133,7 @@ fn build_shared(directory: &Path, options: &Options, state: &ClusterState, place
     put("server.worker_threads", i64::try_from(cores.div_ceil(places.len()))?.into())?;
     match &state.postgres {
         Some(postgres) => {
-            put("database.url", postgres.url.clone().into())?;
+            put("database.url", database_url(directory, postgres)?.into())?;
             let share = DATABASE_CONNECTIONS / u32::try_from(places.len())?;
             put("database.max_connections", i64::from(share.clamp(2, 16)).into())?;
         }
@@ -139,6 +142,9 @@ fn build_shared(directory: &Path, options: &Options, state: &ClusterState, place
     for (section, server) in [("bus", &state.nats), ("cache", &state.redis)] {
         let url = server.as_ref().map_or("local", |server| server.url.as_str());
         put(&format!("{section}.url"), url.into())?;
+        if server.as_ref().is_some_and(|server| server.wire == Wire::Tls) {
+            put(&format!("{section}.ca_certificate"), text(&tls::write_authority(directory)?))?;
+        }
     }
     if options.topology == Topology::Cluster {
         for (role, urls) in list_peers(places) {
@@ -151,6 +157,16 @@ fn build_shared(directory: &Path, options: &Options, state: &ClusterState, place
         }
     }
     Ok(config)
+}
+
+fn database_url(directory: &Path, postgres: &ServerState) -> Result<String> {
+    let url = &postgres.url;
+    Ok(match postgres.wire {
+        Wire::Plain => url.clone(),
+        Wire::Tls => {
+            format!("{url}?sslmode=verify-full&sslrootcert={}", tls::write_authority(directory)?.display())
+        }
+    })
 }
 
 fn list_peers(places: &[Place]) -> BTreeMap<&'static str, Vec<String>> {

@@ -120,7 +120,7 @@ impl Site {
             Target::Server(kind) => {
                 let server = state.server(*kind).context("this cluster does not use it")?;
                 let log = Self::server_log(&self.directory, *kind);
-                kind.start(&self.directory, &log, server.port()?)?
+                kind.start(server.wire, &self.directory, &log, server.port()?)?
             }
             Target::Process { .. } => spawn(&self.directory, find(&state, role, index)?)?,
         };

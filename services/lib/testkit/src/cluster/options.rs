@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::servers::tls::Wire;
+
 /// The roles of `matrixon serve`, in the order in which they are started.
 pub const ROLES: [&str; 6] = ["auth", "room", "sync", "media", "federation", "gateway"];
 
@@ -71,6 +73,8 @@ pub struct Options {
     pub profile: Profile,
     /// The program; else `$MATRIXON_BIN`, else `matrixon` beside the running program.
     pub binary: Option<PathBuf>,
+    /// What `PostgreSQL`, Redis and NATS speak.
+    pub wire: Wire,
 }
 
 impl Default for Options {
@@ -82,6 +86,7 @@ impl Default for Options {
             settings: Vec::new(),
             profile: Profile::default(),
             binary: None,
+            wire: Wire::default(),
         }
     }
 }
@@ -90,6 +95,13 @@ impl Options {
     #[must_use]
     pub fn with_binary(mut self, binary: impl Into<PathBuf>) -> Self {
         self.binary = Some(binary.into());
+        self
+    }
+
+    /// `PostgreSQL`, Redis and NATS serve nobody without TLS, and the processes trust their authority.
+    #[must_use]
+    pub fn with_tls_to_servers(mut self) -> Self {
+        self.wire = Wire::Tls;
         self
     }
 

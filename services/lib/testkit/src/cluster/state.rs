@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::servers::Kind;
+use crate::servers::{Kind, tls::Wire};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ClusterState {
@@ -38,6 +38,7 @@ pub struct ProcessState {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ServerState {
     pub url: String,
+    pub wire: Wire,
     pub pid: Option<u32>,
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ports, process,
-    servers::{Kind, postgres},
+    servers::{Kind, postgres, tls::Wire},
 };
 
 const DATABASE: &str = "matrixon";
@@ -43,7 +43,7 @@ fn start_all(directory: &Path, options: &Options) -> Result<ClusterState> {
         nats: None,
     };
     std::fs::create_dir_all(directory.join("logs"))?;
-    start_servers(directory, options.topology, &mut state)?;
+    start_servers(directory, options, &mut state)?;
     config::write_all(directory, options, &mut state)?;
     state::write(directory, &state)?;
     if state.postgres.is_some() {
@@ -58,15 +58,15 @@ fn start_all(directory: &Path, options: &Options) -> Result<ClusterState> {
 }
 
 /// The servers of the topology, side by side.
-fn start_servers(directory: &Path, topology: Topology, state: &mut ClusterState) -> Result<()> {
-    let kinds: &[Kind] = match topology {
+fn start_servers(directory: &Path, options: &Options, state: &mut ClusterState) -> Result<()> {
+    let kinds: &[Kind] = match options.topology {
         Topology::Cluster => &Kind::ALL,
         Topology::Single => &[],
         Topology::SinglePostgres => &[Kind::Postgres],
     };
     let started: Vec<(Kind, Result<ServerState>)> = thread::scope(|scope| {
         let starting: Vec<_> =
-            kinds.iter().map(|kind| (*kind, scope.spawn(|| start_server(directory, *kind)))).collect();
+            kinds.iter().map(|kind| (*kind, scope.spawn(|| start_server(directory, *kind, options.wire)))).collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|_| bail!("a panic"));
         starting.into_iter().map(|(kind, thread)| (kind, join(thread))).collect()
     });
@@ -76,16 +76,16 @@ fn start_servers(directory: &Path, topology: Topology, state: &mut ClusterState)
     Ok(())
 }
 
-fn start_server(directory: &Path, kind: Kind) -> Result<ServerState> {
+fn start_server(directory: &Path, kind: Kind, wire: Wire) -> Result<ServerState> {
     let port = ports::find_free()?;
     let log = Site::server_log(directory, kind);
-    let pid = kind.start(directory, &log, port)?;
-    let mut url = kind.url(port);
+    let pid = kind.start(wire, directory, &log, port)?;
+    let mut url = kind.url(wire, port);
     if kind == Kind::Postgres {
         postgres::create_database(port, DATABASE)?;
         url = format!("{url}/{DATABASE}");
     }
-    Ok(ServerState { url, pid: Some(pid) })
+    Ok(ServerState { url, wire, pid: Some(pid) })
 }
 
 /// `matrixon database migrate`, once for all processes.

@@ -40,11 +40,7 @@ impl Kind {
     }
 
     /// The address to give to clients; `PostgreSQL`'s without a database name.
-    pub fn url(self, port: u16) -> String {
-        self.url_over(Wire::Plain, port)
-    }
-
-    pub(crate) fn url_over(self, wire: Wire, port: u16) -> String {
+    pub fn url(self, wire: Wire, port: u16) -> String {
         let before = match (self, wire) {
             (Self::Postgres, _) => "postgres://postgres@",
             (Self::Redis, Wire::Plain) => "redis://",
@@ -56,11 +52,7 @@ impl Kind {
     }
 
     /// Starts the server with its data under `owner` and waits until it answers. Returns its pid.
-    pub(crate) fn start(self, owner: &Path, log: &Path, port: u16) -> Result<u32> {
-        self.start_over(Wire::Plain, owner, log, port)
-    }
-
-    pub(crate) fn start_over(self, wire: Wire, owner: &Path, log: &Path, port: u16) -> Result<u32> {
+    pub(crate) fn start(self, wire: Wire, owner: &Path, log: &Path, port: u16) -> Result<u32> {
         let (program, mut args, user) = self.command(owner, port)?;
         if wire == Wire::Tls {
             args.extend(tls::arguments(self, owner, port)?);

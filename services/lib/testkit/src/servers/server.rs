@@ -57,7 +57,7 @@ impl Server {
 
     /// For Redis and NATS the whole address; for `PostgreSQL` without a database name.
     pub fn url(&self) -> String {
-        self.kind.url_over(self.wire, self.port)
+        self.kind.url(self.wire, self.port)
     }
 
     /// `None` while stopped.
@@ -73,7 +73,7 @@ impl Server {
     pub fn start_again(&self) -> Result<()> {
         let mut pid = self.lock();
         ensure!(pid.is_none(), "{} is already running", self.kind.as_str());
-        *pid = Some(self.kind.start_over(self.wire, &self.directory, &self.log(), self.port)?);
+        *pid = Some(self.kind.start(self.wire, &self.directory, &self.log(), self.port)?);
         Ok(())
     }
 
