@@ -2,6 +2,10 @@
 
 use std::{
     collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -42,6 +46,9 @@ pub(crate) struct ClaimArgs {
     /// Requests, each with another key of every device.
     #[arg(long, default_value_t = 20)]
     pub(crate) rounds: usize,
+    /// Requests at once.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) clients: usize,
 }
 
 pub(crate) async fn query(target: &Target, args: &QueryArgs) -> anyhow::Result<Report> {
@@ -84,19 +91,31 @@ pub(crate) async fn claim(target: &Target, args: &ClaimArgs) -> anyhow::Result<R
         wanted.insert(user_id.clone(), devices.into());
     }
     let body = Bytes::from(json!({ "one_time_keys": wanted }).to_string());
-    let mut claimer = User::register(target, 0).await?;
-    let mut samples = Samples::default();
+    let claimers = User::register_many(target, args.clients).await?;
+    let left = Arc::new(AtomicUsize::new(args.rounds));
     let stopwatch = Stopwatch::start(&target.pids);
-    for _ in 0..args.rounds {
+    let tasks =
+        claimers.into_iter().map(|claimer| tokio::spawn(claim_on(claimer, body.clone(), args.devices, left.clone())));
+    let mut samples = Samples::default();
+    for some in try_join_all(tasks).await? {
+        samples.merge(some);
+    }
+    Ok(stopwatch.finish(&format!("keys/claim, {} devices", args.devices), samples))
+}
+
+/// Claims until no round is left.
+async fn claim_on(mut claimer: User, body: Bytes, devices: usize, left: Arc<AtomicUsize>) -> Samples {
+    let mut samples = Samples::default();
+    while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
         let started = Instant::now();
         let answer = claimer.client.call(Method::POST, "/_matrix/client/v3/keys/claim", body.clone()).await;
         let elapsed = started.elapsed();
         match answer {
-            Ok((StatusCode::OK, answer)) if count(&answer) == args.devices => samples.add(elapsed),
+            Ok((StatusCode::OK, answer)) if count(&answer) == devices => samples.add(elapsed),
             _ => samples.failures += 1,
         }
     }
-    Ok(stopwatch.finish(&format!("keys/claim, {} devices", args.devices), samples))
+    samples
 }
 
 /// What is counted of an answer, read without costing the servers much of the machine.

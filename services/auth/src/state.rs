@@ -14,7 +14,7 @@ use crate::{
     keys::{claim_writer::ClaimWriter, keyring::Keyring},
     mail::Mailer,
     sessions::last_seen::LastSeen,
-    store::one_time_keys::CLAIM_SHARDS,
+    store::claims::CLAIM_SHARDS,
     threepids::identity_servers::IdentityServers,
     uia::captcha::Captcha,
 };

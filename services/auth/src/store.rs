@@ -5,6 +5,7 @@ pub(crate) mod administration;
 pub(crate) mod audit;
 pub(crate) mod backup_keys;
 pub(crate) mod backup_versions;
+pub(crate) mod claims;
 pub(crate) mod cross_signing;
 pub(crate) mod dehydrated_devices;
 pub(crate) mod departures;

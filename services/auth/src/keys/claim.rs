@@ -1,4 +1,4 @@
-//! Giving out one-time keys. [`crate::store::one_time_keys`] says why none is given twice.
+//! Giving out one-time keys. [`crate::store::claims`] says why none is given twice.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -17,7 +17,10 @@ use crate::{
     error::AuthError,
     outbox::{self, Outbox},
     state::Auth,
-    store::one_time_keys::{self, Claim, Given},
+    store::{
+        claims::{self, Claim, Given},
+        one_time_keys,
+    },
 };
 
 /// Keys that one request may ask for.
@@ -53,7 +56,7 @@ pub(crate) async fn claim(auth: &Auth, wanted: &Wanted, idempotency_key: &str) -
     let mut parts: BTreeMap<(&str, usize), Vec<i64>> = BTreeMap::new();
     for key in &keys {
         if let Some(device) = key.device {
-            parts.entry((key.algorithm, one_time_keys::shard(&auth.db, device))).or_default().push(device);
+            parts.entry((key.algorithm, claims::shard(&auth.db, device))).or_default().push(device);
         }
     }
     let given = parts.into_iter().map(|((algorithm, shard), devices)| give(auth, algorithm, shard, devices, &request));

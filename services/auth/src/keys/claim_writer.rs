@@ -11,8 +11,8 @@ use matrixon_store::{
 use prost::Message as _;
 
 use crate::store::{
+    claims::{self, Claim, Given},
     key_counts,
-    one_time_keys::{self, Claim, Given},
 };
 
 /// What a claim got, and the first position of its devices in stream `key_counts`.
@@ -27,7 +27,7 @@ pub(crate) struct Nothing;
 pub(crate) struct ClaimWriter {
     pub bus: Bus,
     pub clock: Clock,
-    /// Of which devices: see [`one_time_keys::shard`].
+    /// Of which devices: see [`claims::shard`].
     pub shard: usize,
 }
 
@@ -38,13 +38,16 @@ impl StreamWriter for ClaimWriter {
 
     async fn write(&self, tx: &mut Tx, items: &[Claim]) -> Result<Verdicts<Self>, StoreError> {
         let now_ms = self.clock.now_ms();
-        one_time_keys::take_turn(tx, self.shard).await?;
+        claims::take_turn(tx, self.shard).await?;
         // a device's queues are locked in the order of their algorithms, as by uploads
         let mut order: Vec<usize> = (0..items.len()).collect();
         order.sort_by_key(|at| items[*at].algorithm.as_str());
         let mut taken: Vec<Vec<Given>> = items.iter().map(|_| Vec::new()).collect();
-        for at in order {
-            taken[at] = one_time_keys::claim(tx, &items[at], now_ms).await?;
+        for alike in order.chunk_by(|a, b| items[*a].algorithm == items[*b].algorithm) {
+            let together: Vec<&Claim> = alike.iter().map(|at| &items[*at]).collect();
+            for (at, keys) in alike.iter().zip(claims::claim_all(tx, &together, now_ms).await?) {
+                taken[*at] = keys;
+            }
         }
         let devices: Vec<i64> = taken.iter().flatten().map(|key| key.device).collect();
         let mut position = 0;

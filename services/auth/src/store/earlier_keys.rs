@@ -3,7 +3,7 @@
 
 use matrixon_store::{Db, StoreError, Tx, exec, sql};
 
-use super::one_time_keys::{CLAIM_SHARDS, take_turn};
+use super::claims::{CLAIM_SHARDS, take_turn};
 
 /// Keys that one transaction handles, and those of one more device.
 const KEYS: i64 = 5_000;

@@ -1,29 +1,11 @@
-//! Tables `key_queues`, `queued_keys`, `key_grants`, `key_uploads` and `fallback_keys`.
+//! Tables `key_queues`, `queued_keys`, `key_grants`, `key_uploads` and `fallback_keys`; [`super::claims`] gives the keys out.
 //!
-//! # Why a claim neither gives a key twice nor misses one
-//! The keys of a device and algorithm are numbered in the order of their upload, and their queue knows which number is given
-//! out next. A claim moves that on and reads the keys it has passed; since claims of a device take turns, in the whole cluster
-//! ([`take_turn`]), one that finds nothing knows that there is nothing. Moving on is an update in place in a small table, and
-//! the only thing that is written for each key.
-//!
-//! What a claim was given is remembered for an hour in `key_grants`, one row, so that one that arrives twice (same idempotency
-//! key) gets the same keys; the keys themselves are deleted with it. An upload that arrives again after its keys were claimed
-//! does not bring them back: ids that a device has uploaded (`key_uploads`) are not taken a second time.
+//! An upload that arrives again after its keys were claimed does not bring them back: ids that a device has uploaded
+//! (`key_uploads`) are not taken a second time.
 
 use std::collections::HashSet;
 
-use matrixon_store::{Db, Ex, StoreError, Tx, exec, from_row, sql, sqlx, timed};
-use serde_json::value::RawValue;
-
-/// Claims of the devices of one shard take turns; those of several do not wait for each other.
-pub(crate) const CLAIM_SHARDS: usize = 2;
-/// PostgreSQL advisory lock under which the first shard's keys are given out ("mxotk"); the others' follow.
-const CLAIMS: i64 = 0x6d_786f_746b;
-
-/// The shard of a device. SQLite has one writer, and so one shard.
-pub(crate) fn shard(db: &Db, device: i64) -> usize {
-    if db.is_postgres() { device.unsigned_abs() as usize % CLAIM_SHARDS } else { 0 }
-}
+use matrixon_store::{Db, StoreError, Tx, exec, from_row, sql};
 
 #[derive(Clone, Debug)]
 pub(crate) struct FallbackRow {
@@ -33,126 +15,6 @@ pub(crate) struct FallbackRow {
     pub used: bool,
 }
 from_row!(FallbackRow { device, key_id, json, used });
-
-/// Waits until no other transaction gives out keys of this shard, and keeps others from it until this one ends.
-pub(crate) async fn take_turn(tx: &mut Tx, shard: usize) -> Result<(), StoreError> {
-    // SQLite has one writer at a time
-    if matches!(tx, Tx::Pg(_)) {
-        exec!(tx.ex(), "select pg_advisory_xact_lock($1)", CLAIMS + shard as i64)?;
-    }
-    Ok(())
-}
-
-/// What one request wants of one shard: a key of an algorithm of each of these devices.
-pub(crate) struct Claim {
-    pub devices: Vec<i64>,
-    pub algorithm: String,
-    /// Its idempotency key.
-    pub request: String,
-}
-
-/// The key that one device gave.
-#[derive(Debug)]
-pub(crate) struct Given {
-    pub device: i64,
-    pub key_id: String,
-    pub json: String,
-}
-from_row!(Given { device, key_id, json });
-
-// Without a join, whatever the statistics of a young database say, the planner has no choice but to look each device up.
-const CLAIM: &str = "with moved as (
-         update key_queues q set next = q.next + 1
-         where q.device = any($1) and q.algorithm = $2 and q.next < q.ends
-           and not exists (select 1 from key_grants where request = $3 and algorithm = $2)
-         returning q.device, q.id as queue, q.next - 1 as number
-     ), granted as (
-         insert into key_grants (request, algorithm, given, created_ts)
-         select $3, $2, '[' || string_agg('[' || queue || ',' || number || ']', ',') || ']', $4
-         from moved having count(*) > 0
-     )
-     select array_agg(m.device), array_agg(k.key_id), array_agg(k.json)
-     from moved m cross join lateral (
-         select * from queued_keys k where k.queue = m.queue and k.number = m.number offset 0) k";
-
-/// Gives out the oldest key of each device that has one; with the same `request`, what that was given before. After
-/// [`take_turn`].
-pub(crate) async fn claim(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Vec<Given>, StoreError> {
-    let given = match tx.ex() {
-        Ex::Pg(connection) => claim_postgres(connection, claim, now_ms).await?,
-        Ex::Sqlite(_) => claim_sqlite(tx, claim, now_ms).await?,
-    };
-    // nothing is left, or it has arrived before
-    if given.is_empty() { find_granted(tx, claim).await } else { Ok(given) }
-}
-
-async fn claim_postgres(
-    connection: &mut sqlx::PgConnection,
-    claim: &Claim,
-    now_ms: i64,
-) -> Result<Vec<Given>, StoreError> {
-    type Columns = (Option<Vec<i64>>, Option<Vec<String>>, Option<Vec<String>>);
-
-    let query = sqlx::query_as::<_, Columns>(CLAIM)
-        .bind(claim.devices.as_slice())
-        .bind(claim.algorithm.as_str())
-        .bind(claim.request.as_str())
-        .bind(now_ms);
-    let (Some(devices), Some(ids), Some(keys)) = timed(CLAIM, query.fetch_one(connection)).await? else {
-        return Ok(Vec::new());
-    };
-    let given = devices.into_iter().zip(ids).zip(keys);
-    Ok(given.map(|((device, key_id), json)| Given { device, key_id, json }).collect())
-}
-
-async fn claim_sqlite(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Vec<Given>, StoreError> {
-    // as one row: each costs a change of threads
-    let chosen = sql!(
-        tx.ex(),
-        fetch_one as (Option<String>, Option<String>, Option<String>),
-        "select json_group_array(q.id), '[' || group_concat('[' || q.id || ',' || q.next || ']') || ']',
-                '[' || group_concat('[' || q.device || ',' || json_quote(k.key_id) || ',' || k.json || ']') || ']'
-         from json_each($1) w
-         cross join key_queues q on q.device = w.value and q.algorithm = $2 and q.next < q.ends
-         cross join queued_keys k on k.queue = q.id and k.number = q.next
-         where not exists (select 1 from key_grants where request = $3 and algorithm = $2)",
-        serde_json::Value::from(claim.devices.as_slice()).to_string(),
-        claim.algorithm.as_str(),
-        claim.request.as_str()
-    )?;
-    let (Some(queues), Some(granted), Some(given)) = chosen else { return Ok(Vec::new()) };
-    exec!(tx.ex(), "update key_queues set next = next + 1 where id in (select value from json_each($1))", queues)?;
-    exec!(
-        tx.ex(),
-        "insert into key_grants (request, algorithm, given, created_ts) values ($1, $2, $3, $4)",
-        claim.request.as_str(),
-        claim.algorithm.as_str(),
-        granted,
-        now_ms
-    )?;
-    let rows: Vec<(i64, String, &RawValue)> =
-        serde_json::from_str(&given).map_err(|error| StoreError::inconsistent("queued_keys", error))?;
-    let given = rows.into_iter().map(|(device, key_id, json)| Given { device, key_id, json: json.get().to_owned() });
-    Ok(given.collect())
-}
-
-/// What a request was given before.
-async fn find_granted(tx: &mut Tx, claim: &Claim) -> Result<Vec<Given>, StoreError> {
-    sql!(
-        tx.ex(), fetch_all as Given,
-        pg: "select q.device, k.key_id, k.json
-             from key_grants g cross join json_array_elements(g.given::json) w
-             join key_queues q on q.id = (w ->> 0)::bigint
-             join queued_keys k on k.queue = q.id and k.number = (w ->> 1)::bigint
-             where g.request = $1 and g.algorithm = $2",
-        lite: "select q.device, k.key_id, k.json
-               from key_grants g cross join json_each(g.given) w
-               cross join key_queues q on q.id = w.value ->> 0
-               cross join queued_keys k on k.queue = q.id and k.number = w.value ->> 1
-               where g.request = $1 and g.algorithm = $2",
-        claim.request.as_str(), claim.algorithm.as_str()
-    )
-}
 
 /// The fallback keys that `devices` (JSON: `[number, …]`) have of an algorithm, in the order of the devices.
 pub(crate) async fn load_fallback_keys(

@@ -1,9 +1,12 @@
 //! What keys leave behind: stream rows, marks of claims, and what a restore takes back.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use http::Method;
-use matrixon_accounts::{device_lists, one_time_keys::load_key_counts};
+use matrixon_accounts::{device_lists, devices::find_device, one_time_keys::load_key_counts};
 use matrixon_bus::BusEvent;
 use matrixon_proto::bus::v1::{Bell, DeviceListItem};
 use matrixon_store::{
@@ -11,11 +14,12 @@ use matrixon_store::{
     streams::{self, Stream},
 };
 use prost::Message as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::on_both;
 use crate::{
     admin,
+    store::claims::{self, Claim},
     tests::harness::{Harness, open},
 };
 
@@ -122,6 +126,63 @@ async fn a_repeated_claim_gets_the_same_key() {
     .await;
 }
 
+/// Four devices with few keys and many, and what they still have to give, the oldest first.
+async fn devices_with_keys(server: &Harness) -> Vec<(i64, VecDeque<String>)> {
+    server.register("alice").await;
+    let mut devices = Vec::new();
+    for (name, count) in [("NONE", 0), ("ONE", 1), ("FEW", 9), ("MANY", 60)] {
+        let token = log_in(server, name).await;
+        let ids: VecDeque<String> = (0..count).map(|number| format!("{number:03}")).collect();
+        let keys: Map<String, Value> = ids.iter().map(|id| (format!("a:{id}"), json!(name))).collect();
+        server.post(UPLOAD, Some(&token), json!({ "one_time_keys": keys })).await.ok();
+        let device = find_device(&server.db, "@alice:example.org", name).await.unwrap().unwrap();
+        devices.push((device, ids));
+    }
+    devices
+}
+
+#[tokio::test]
+async fn claims_that_come_together_get_what_they_would_alone() {
+    on_both(open(), |server| async move {
+        let mut devices = devices_with_keys(&server).await;
+        let mut remembered: HashMap<String, Vec<(i64, String)>> = HashMap::new();
+        for _ in 0..40 {
+            // of which some arrive again, in the same turn or in a later one
+            let requests: Vec<usize> = (0..rand::random_range(1..7)).map(|_| rand::random_range(1..150)).collect();
+            let wants = |request: usize, at: usize| request >> at & 1 == 1;
+            let claims: Vec<Claim> = requests
+                .iter()
+                .map(|request| Claim {
+                    devices: (0..4).filter(|at| wants(*request, *at)).map(|at| devices[at].0).collect(),
+                    algorithm: "a".to_owned(),
+                    request: request.to_string(),
+                })
+                .collect();
+            let mut tx = server.db.begin().await.unwrap();
+            claims::take_turn(&mut tx, 0).await.unwrap();
+            let given = claims::claim_all(&mut tx, &claims.iter().collect::<Vec<_>>(), 1).await.unwrap();
+            tx.commit().await.unwrap();
+
+            for ((request, claim), given) in requests.iter().zip(&claims).zip(given) {
+                let mut given: Vec<_> = given.into_iter().map(|key| (key.device, key.key_id)).collect();
+                given.sort_unstable();
+                let expected = remembered.remove(&claim.request).filter(|keys| !keys.is_empty()).unwrap_or_else(|| {
+                    let next = |at: usize| Some((devices[at].0, devices[at].1.pop_front()?));
+                    (0..4).filter(|at| wants(*request, *at)).filter_map(next).collect()
+                });
+                assert_eq!(given, expected, "request {request}");
+                remembered.insert(claim.request.clone(), expected);
+            }
+        }
+        for (device, left) in devices {
+            let counts = load_key_counts(&server.db, device).await.unwrap();
+            let counted = counts.one_time_keys.get("a").copied().unwrap_or_default();
+            assert_eq!(counted, left.len() as i64, "device {device}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_restored_database_gives_no_key_again() {
     on_both(open(), |server| async move {
@@ -131,7 +192,7 @@ async fn a_restored_database_gives_no_key_again() {
         let keys = json!({ "one_time_keys": { "a:1": "x", "a:2": "y", "a:3": "z" }, "fallback_keys": { "a:f": "z" } });
         server.post(UPLOAD, Some(&alice), keys).await.ok();
         server.post(CLAIM, Some(&alice), body.clone()).await.ok();
-        let device = matrixon_accounts::devices::find_device(&server.db, &holder.user_id, &holder.device_id).await;
+        let device = find_device(&server.db, &holder.user_id, &holder.device_id).await;
         let device = device.unwrap().unwrap();
         assert_eq!(load_key_counts(&server.db, device).await.unwrap().unused_fallback_keys, ["a"]);
         let done = admin::after_restore(&server.db).await.unwrap();
