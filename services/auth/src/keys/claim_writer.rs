@@ -36,9 +36,12 @@ impl StreamWriter for ClaimWriter {
     type Done = Taken;
     type Refusal = Nothing;
 
+    async fn prepare(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        claims::take_turn(tx, self.shard).await
+    }
+
     async fn write(&self, tx: &mut Tx, items: &[Claim]) -> Result<Verdicts<Self>, StoreError> {
         let now_ms = self.clock.now_ms();
-        claims::take_turn(tx, self.shard).await?;
         // a device's queues are locked in the order of their algorithms, as by uploads
         let mut order: Vec<usize> = (0..items.len()).collect();
         order.sort_by_key(|at| items[*at].algorithm.as_str());

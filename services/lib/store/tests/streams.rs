@@ -9,14 +9,18 @@ use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use matrixon_store::{Config, Db, exec, migrations, sql, streams};
+use matrixon_store::{
+    Config, Db, StoreError, Tx, exec, migrations, sql,
+    streams::{self, Appender, Limits, StreamWriter},
+};
 use matrixon_testkit::servers::Postgres;
-use support::{Item, appender};
+use support::{Item, TestWriter, appender};
+use tokio::sync::Notify;
 
 /// Writers that are not killed.
 const WHOLE: i64 = 2;
@@ -187,4 +191,59 @@ fn law_of_streams_on_postgres() {
     let postgres = Postgres::start().expect("PostgreSQL");
     let url = postgres.create_database("streams").expect("database");
     support::runtime().block_on(law_of_streams(url));
+}
+
+/// Begins a transaction and waits until it may go on.
+#[derive(Clone, Default)]
+struct HeldWriter {
+    begun: Arc<Notify>,
+    may_go_on: Arc<Notify>,
+    batches: Arc<Mutex<Vec<usize>>>,
+}
+
+impl StreamWriter for HeldWriter {
+    type Item = Item;
+    type Done = i64;
+    type Refusal = ();
+
+    async fn prepare(&self, _: &mut Tx) -> Result<(), StoreError> {
+        self.begun.notify_one();
+        self.may_go_on.notified().await;
+        Ok(())
+    }
+
+    async fn write(&self, tx: &mut Tx, items: &[Item]) -> Result<Vec<Result<i64, ()>>, StoreError> {
+        TestWriter.write(tx, items).await
+    }
+
+    fn committed(&self, items: &[Item], _: &[Result<i64, ()>]) {
+        self.batches.lock().expect("nobody panics with it").push(items.len());
+    }
+
+    fn bytes(&self, item: &Item) -> usize {
+        TestWriter.bytes(item)
+    }
+}
+
+#[tokio::test]
+async fn what_queues_up_while_a_transaction_waits_joins_it() {
+    let directory = tempfile::tempdir().expect("directory");
+    let db = prepare(&format!("sqlite:{}", directory.path().join("streams.db").display())).await;
+    let held = HeldWriter::default();
+    let limits = Limits { batch_items: 3, ..Limits::default() };
+    let appender = Appender::spawn(db.clone(), held.clone(), limits);
+    let item = |seq| Item { writer: 1, seq };
+    let mut pending = vec![appender.enqueue(item(0)).await.expect("it is queued")];
+    held.begun.notified().await;
+    for seq in 1..4 {
+        pending.push(appender.enqueue(item(seq)).await.expect("it is queued"));
+    }
+    held.may_go_on.notify_one();
+    held.begun.notified().await;
+    held.may_go_on.notify_one();
+    for (expected, pending) in (1..).zip(pending) {
+        assert_eq!(pending.wait().await.expect("it is committed"), expected);
+    }
+    assert_eq!(*held.batches.lock().expect("nobody panics with it"), [3, 1]);
+    db.close().await;
 }

@@ -19,6 +19,11 @@ pub trait StreamWriter: Sized + Send + Sync + 'static {
     /// Why an item drops out of its batch while its neighbours go on, such as "the room has moved on".
     type Refusal: Send + Sync + 'static;
 
+    /// Called first in the transaction, to wait for what it must hold. What has queued up meanwhile joins the batch.
+    fn prepare(&self, _tx: &mut Tx) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
+
     /// Writes the items in the given order and returns one verdict an item. Takes positions by [`Tx::advance`]
     /// (or the same `update`) as its last step. An `Err` rolls everything back; unless the database is away, the items are then tried singly.
     fn write(
@@ -117,14 +122,18 @@ impl<W: StreamWriter> Appender<W> {
     }
 }
 
-/// The batch belongs to the trace of the request that began it, and is linked to the others in it.
-fn batch_span<W: StreamWriter>(waiters: &[Waiter<W>]) -> Span {
-    let [first, others @ ..] = waiters else { return Span::none() };
-    let span = tracing::info_span!(parent: &first.span, "db.commit", items = waiters.len());
-    for other in others {
-        span.follows_from(&other.span);
+struct Batch<W: StreamWriter> {
+    items: Vec<W::Item>,
+    waiters: Vec<Waiter<W>>,
+    bytes: usize,
+    /// Not when its items are tried singly.
+    may_grow: bool,
+}
+
+impl<W: StreamWriter> Batch<W> {
+    fn single(item: W::Item, waiter: Waiter<W>) -> Self {
+        Self { items: vec![item], waiters: vec![waiter], bytes: 0, may_grow: false }
     }
-    span
 }
 
 struct Committer<W: StreamWriter> {
@@ -138,35 +147,45 @@ struct Committer<W: StreamWriter> {
 
 impl<W: StreamWriter> Committer<W> {
     async fn run(mut self) {
-        while let Some((items, waiters)) = self.gather().await {
-            let span = batch_span(&waiters);
-            self.commit(items, waiters).instrument(span).await;
+        while let Some(Queued { item, waiter }) = self.next().await {
+            // The batch belongs to the trace of the request that began it, and is linked to the others in it.
+            let span = tracing::info_span!(parent: &waiter.span, "db.commit", items = tracing::field::Empty);
+            let batch = Batch { bytes: self.writer.bytes(&item), may_grow: true, ..Batch::single(item, waiter) };
+            self.commit(batch).instrument(span).await;
         }
     }
 
-    /// Everything that queued up while the last commit was in flight, within the limits. Waits only for the first.
-    async fn gather(&mut self) -> Option<(Vec<W::Item>, Vec<Waiter<W>>)> {
-        let first = match self.carried.take() {
-            Some(queued) => queued,
-            None => self.receiver.recv().await?,
-        };
-        let mut bytes = self.writer.bytes(&first.item);
-        let (mut items, mut waiters) = (vec![first.item], vec![first.waiter]);
-        while items.len() < self.limits.batch_items {
+    async fn next(&mut self) -> Option<Queued<W>> {
+        match self.carried.take() {
+            Some(queued) => Some(queued),
+            None => self.receiver.recv().await,
+        }
+    }
+
+    /// Adds what has queued up, within the limits.
+    fn fill(&mut self, batch: &mut Batch<W>) {
+        while batch.may_grow && self.carried.is_none() && batch.items.len() < self.limits.batch_items {
             let Ok(next) = self.receiver.try_recv() else { break };
-            bytes += self.writer.bytes(&next.item);
-            if bytes > self.limits.batch_bytes {
+            batch.bytes += self.writer.bytes(&next.item);
+            if batch.bytes > self.limits.batch_bytes {
                 self.carried = Some(next);
                 break;
             }
-            items.push(next.item);
-            waiters.push(next.waiter);
+            batch.items.push(next.item);
+            batch.waiters.push(next.waiter);
         }
-        Some((items, waiters))
     }
 
-    async fn commit(&self, items: Vec<W::Item>, waiters: Vec<Waiter<W>>) {
-        let (result, stats) = query_stats::scope(self.transact(&items)).await;
+    async fn commit(&mut self, mut batch: Batch<W>) {
+        let (result, stats) = query_stats::scope(self.transact(&mut batch)).await;
+        let Batch { items, waiters, may_grow, .. } = batch;
+        if may_grow {
+            let span = Span::current();
+            span.record("items", items.len());
+            for other in waiters.iter().skip(1) {
+                span.follows_from(&other.span);
+            }
+        }
         match result {
             Ok(verdicts) => {
                 self.writer.committed(&items, &verdicts);
@@ -178,7 +197,7 @@ impl<W: StreamWriter> Committer<W> {
             Err(Failure { error, begun: true }) if items.len() > 1 && !error.is_unavailable() => {
                 tracing::warn!(items = items.len(), error = %error, "batch refused by the database, trying its items singly");
                 for (item, waiter) in items.into_iter().zip(waiters) {
-                    Box::pin(self.commit(vec![item], vec![waiter])).await;
+                    Box::pin(self.commit(Batch::single(item, waiter))).await;
                 }
             }
             Err(Failure { error, .. }) => {
@@ -190,10 +209,10 @@ impl<W: StreamWriter> Committer<W> {
         }
     }
 
-    async fn transact(&self, items: &[W::Item]) -> Result<Verdicts<W>, Failure> {
+    async fn transact(&mut self, batch: &mut Batch<W>) -> Result<Verdicts<W>, Failure> {
         let mut tries = 0;
         loop {
-            match self.try_transact(items).await {
+            match self.try_transact(batch).await {
                 Err(Failure { error: StoreError::Retry(reason), .. }) if tries < 5 => {
                     tries += 1;
                     tracing::debug!(tries, reason, "transaction runs again");
@@ -203,10 +222,14 @@ impl<W: StreamWriter> Committer<W> {
         }
     }
 
-    async fn try_transact(&self, items: &[W::Item]) -> Result<Verdicts<W>, Failure> {
+    async fn try_transact(&mut self, batch: &mut Batch<W>) -> Result<Verdicts<W>, Failure> {
+        let failure = |error| Failure { error, begun: true };
+        self.fill(batch);
         let mut tx = self.db.begin().await.map_err(|error| Failure { error, begun: false })?;
-        let verdicts = self.writer.write(&mut tx, items).await.map_err(|error| Failure { error, begun: true })?;
-        debug_assert_eq!(verdicts.len(), items.len(), "one verdict an item");
+        self.writer.prepare(&mut tx).await.map_err(failure)?;
+        self.fill(batch);
+        let verdicts = self.writer.write(&mut tx, &batch.items).await.map_err(failure)?;
+        debug_assert_eq!(verdicts.len(), batch.items.len(), "one verdict an item");
         if verdicts.iter().all(Result::is_err) {
             // nothing to keep, so no fsync to pay for; a failed rollback is a dropped connection, which rolls back too
             if let Err(error) = tx.rollback().await {
@@ -215,7 +238,7 @@ impl<W: StreamWriter> Committer<W> {
             return Ok(verdicts);
         }
         // A lost connection here means unknown. Running it again could append twice, so it is reported, not retried.
-        tx.commit().await.map_err(|error| Failure { error: unknown(error), begun: true })?;
+        tx.commit().await.map_err(|error| failure(unknown(error)))?;
         Ok(verdicts)
     }
 }
