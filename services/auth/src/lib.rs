@@ -132,10 +132,8 @@ fn build_state(config: &Config, deps: Deps) -> Result<Auth, BuildError> {
     config.check(deps.client_base_url.as_deref()).map_err(BuildError::Config)?;
     let parts = Outside::new(config, &deps)?;
     let passwords = Passwords::new(&config.password).map_err(BuildError::Config)?;
-    let claims = std::array::from_fn(|shard| {
-        let writer = ClaimWriter { bus: deps.bus.clone(), clock: deps.clock.clone(), shard };
-        Appender::spawn(deps.db.clone(), writer, Limits::default())
-    });
+    let writer = ClaimWriter { bus: deps.bus.clone(), clock: deps.clock.clone() };
+    let claims = Appender::spawn(deps.db.clone(), writer, Limits::default());
     let keyring = Keyring::new(u64::from(config.keys_cache_mib) << 20);
     Ok(Auth(Arc::new(state::Shared {
         db: deps.db,

@@ -14,7 +14,6 @@ use crate::{
     keys::{claim_writer::ClaimWriter, keyring::Keyring},
     mail::Mailer,
     sessions::last_seen::LastSeen,
-    store::claims::CLAIM_SHARDS,
     threepids::identity_servers::IdentityServers,
     uia::captcha::Captcha,
 };
@@ -37,7 +36,7 @@ pub(crate) struct Shared {
     /// None: there is none.
     pub captcha: Option<Captcha>,
     pub last_seen: LastSeen,
-    pub claims: [Appender<ClaimWriter>; CLAIM_SHARDS],
+    pub claims: Appender<ClaimWriter>,
     pub keyring: Keyring,
 }
 

@@ -18,7 +18,7 @@ use crate::{
     outbox::{self, Outbox},
     state::Auth,
     store::{
-        claims::{self, Claim, Given},
+        claims::{Claim, Given},
         one_time_keys,
     },
 };
@@ -53,13 +53,13 @@ pub(crate) async fn claim(auth: &Auth, wanted: &Wanted, idempotency_key: &str) -
     }
     let keys = find_devices(auth, wanted.iter().filter(|(user_id, _)| local(user_id))).await?;
     let request = if idempotency_key.is_empty() { random::id(22) } else { idempotency_key.to_owned() };
-    let mut parts: BTreeMap<(&str, usize), Vec<i64>> = BTreeMap::new();
+    let mut parts: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for key in &keys {
         if let Some(device) = key.device {
-            parts.entry((key.algorithm, claims::shard(&auth.db, device))).or_default().push(device);
+            parts.entry(key.algorithm).or_default().push(device);
         }
     }
-    let given = parts.into_iter().map(|((algorithm, shard), devices)| give(auth, algorithm, shard, devices, &request));
+    let given = parts.into_iter().map(|(algorithm, devices)| give(auth, algorithm, devices, &request));
     let mut given: GivenKeys = try_join_all(given).await?.into_iter().flatten().collect();
     given.sort_unstable_by_key(|given| given.device);
     let remote = wanted.keys().filter(|user_id| !local(user_id)).map(|user_id| user_id.server_name());
@@ -87,17 +87,10 @@ async fn find_devices<'a>(
     Ok(wanted.zip(users).flat_map(of_user).collect())
 }
 
-/// A one-time key of each device of a shard, or its fallback key.
-async fn give(
-    auth: &Auth,
-    algorithm: &str,
-    shard: usize,
-    devices: Vec<i64>,
-    request: &str,
-) -> Result<GivenKeys, AuthError> {
-    let request = format!("{request}/{shard}");
-    let claim = Claim { devices: devices.clone(), algorithm: algorithm.to_owned(), request };
-    let mut given = match auth.claims[shard].append(claim).await {
+/// A one-time key of each device, or its fallback key.
+async fn give(auth: &Auth, algorithm: &str, devices: Vec<i64>, request: &str) -> Result<GivenKeys, AuthError> {
+    let claim = Claim { devices: devices.clone(), algorithm: algorithm.to_owned(), request: request.to_owned() };
+    let mut given = match auth.claims.append(claim).await {
         Ok(taken) => taken.keys,
         Err(AppendError::Refused(Nothing)) => GivenKeys::new(),
         Err(AppendError::Store(error)) if error.is_unavailable() || matches!(*error, StoreError::Retry(_)) => {

@@ -27,8 +27,6 @@ pub(crate) struct Nothing;
 pub(crate) struct ClaimWriter {
     pub bus: Bus,
     pub clock: Clock,
-    /// Of which devices: see [`claims::shard`].
-    pub shard: usize,
 }
 
 impl StreamWriter for ClaimWriter {
@@ -37,7 +35,7 @@ impl StreamWriter for ClaimWriter {
     type Refusal = Nothing;
 
     async fn prepare(&self, tx: &mut Tx) -> Result<(), StoreError> {
-        claims::take_turn(tx, self.shard).await
+        claims::take_turn(tx).await
     }
 
     async fn write(&self, tx: &mut Tx, items: &[Claim]) -> Result<Verdicts<Self>, StoreError> {

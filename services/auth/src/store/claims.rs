@@ -11,29 +11,23 @@
 
 mod together;
 
-use matrixon_store::{Db, Ex, StoreError, Tx, exec, from_row, sql, sqlx, timed};
+use matrixon_store::{Ex, StoreError, Tx, exec, from_row, sql, sqlx, timed};
 use serde_json::value::RawValue;
 
-/// Claims of the devices of one shard take turns; those of several do not wait for each other.
-pub(crate) const CLAIM_SHARDS: usize = 2;
-/// PostgreSQL advisory lock under which the first shard's keys are given out ("mxotk"); the others' follow.
-const CLAIMS: i64 = 0x6d_786f_746b;
+/// PostgreSQL advisory locks under which keys are given out ("mxotk"). One would do: versions before 0.2 have one for each
+/// half of the devices.
+const CLAIMS: [i64; 2] = [0x6d_786f_746b, 0x6d_786f_746c];
 
-/// The shard of a device. SQLite has one writer, and so one shard.
-pub(crate) fn shard(db: &Db, device: i64) -> usize {
-    if db.is_postgres() { device.unsigned_abs() as usize % CLAIM_SHARDS } else { 0 }
-}
-
-/// Waits until no other transaction gives out keys of this shard, and keeps others from it until this one ends.
-pub(crate) async fn take_turn(tx: &mut Tx, shard: usize) -> Result<(), StoreError> {
+/// Waits until no other transaction gives out keys, and keeps others from it until this one ends.
+pub(crate) async fn take_turn(tx: &mut Tx) -> Result<(), StoreError> {
     // SQLite has one writer at a time
     if matches!(tx, Tx::Pg(_)) {
-        exec!(tx.ex(), "select pg_advisory_xact_lock($1)", CLAIMS + shard as i64)?;
+        exec!(tx.ex(), "select pg_advisory_xact_lock($1), pg_advisory_xact_lock($2)", CLAIMS[0], CLAIMS[1])?;
     }
     Ok(())
 }
 
-/// What one request wants of one shard: a key of an algorithm of each of these devices.
+/// What one request wants: a key of an algorithm of each of these devices.
 pub(crate) struct Claim {
     pub devices: Vec<i64>,
     pub algorithm: String,

@@ -3,7 +3,7 @@
 
 use matrixon_store::{Db, StoreError, Tx, exec, sql};
 
-use super::claims::{CLAIM_SHARDS, take_turn};
+use super::claims::take_turn;
 
 /// Keys that one transaction handles, and those of one more device.
 const KEYS: i64 = 5_000;
@@ -26,9 +26,7 @@ pub(crate) async fn adopt_keys(db: &Db, from: i64) -> Result<Option<(u64, i64)>,
     let mut tx = db.begin().await?;
     let Some((first, end)) = find_devices(&mut tx, from).await? else { return Ok(None) };
     // nobody of an older version gives them out meanwhile, or adds to them
-    for shard in 0..CLAIM_SHARDS {
-        take_turn(&mut tx, shard).await?;
-    }
+    take_turn(&mut tx).await?;
     if matches!(tx, Tx::Pg(_)) {
         exec!(tx.ex(), "set local lock_timeout = '2s'")?;
         exec!(tx.ex(), "lock table one_time_keys in exclusive mode")?;

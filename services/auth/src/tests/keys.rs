@@ -159,7 +159,7 @@ async fn claims_that_come_together_get_what_they_would_alone() {
                 })
                 .collect();
             let mut tx = server.db.begin().await.unwrap();
-            claims::take_turn(&mut tx, 0).await.unwrap();
+            claims::take_turn(&mut tx).await.unwrap();
             let given = claims::claim_all(&mut tx, &claims.iter().collect::<Vec<_>>(), 1).await.unwrap();
             tx.commit().await.unwrap();
 
