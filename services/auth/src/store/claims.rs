@@ -14,7 +14,7 @@ mod together;
 use matrixon_store::{Ex, StoreError, Tx, exec, from_row, sql, sqlx, timed};
 use serde_json::value::RawValue;
 
-/// PostgreSQL advisory locks under which keys are given out ("mxotk"). One would do: versions before 0.2 have one for each
+/// PostgreSQL advisory locks under which keys are given out ("mxotk"). One would do: earlier builds have one for each
 /// half of the devices.
 const CLAIMS: [i64; 2] = [0x6d_786f_746b, 0x6d_786f_746c];
 
