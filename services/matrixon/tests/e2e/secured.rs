@@ -1,10 +1,9 @@
 //! A cluster whose `PostgreSQL`, Redis and NATS serve nobody without TLS.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result};
 use matrixon_testkit::{
-    client::SyncQuery,
     cluster::{Profile, Topology},
     servers::tls::STRANGER,
     tests,
@@ -35,7 +34,6 @@ async fn everything_works_over_tls(env: Shared) -> Result<()> {
     let query = patient(&since);
     let (sync, sent) = tokio::join!(bob.sync(&query), alice.send(&room, "over TLS"));
     assert_eq!(event_ids(timeline(&sync?, &room)), [sent?.as_str()]);
-    bob.sync(&SyncQuery::since(&since)).await?;
 
     let cluster = env.own()?;
     let processes = cluster.state()?.processes.len();
@@ -51,12 +49,12 @@ async fn everything_works_over_tls(env: Shared) -> Result<()> {
     Ok(())
 }
 
-/// With the certificate of another authority nothing starts, and it is said why in one line.
+/// With the certificate of another authority nothing starts, and it is said why.
 async fn stores_of_strangers_are_refused(env: Shared) -> Result<()> {
     let strangers = Strangers::new(&env)?;
     for (section, says) in [("database", "`database.url`"), ("cache", "rediss://"), ("bus", "tls://")] {
         let (status, said) = strangers.serve(section).await?;
-        assert!(status != Some(0) && said.contains(says) && said.contains("certificate"), "{section}: {said}");
+        assert!(status.is_some_and(|code| code != 0) && said.contains(says) && said.contains("certificate"), "{section}: {said}");
     }
     Ok(())
 }
@@ -97,7 +95,7 @@ impl Strangers {
     async fn run(&self, file: &Path) -> Result<(Option<i32>, String)> {
         let mut command = tokio::process::Command::new(&self.program);
         command.arg("--config").arg(file).args(["serve", "auth"]).stdin(Stdio::null()).kill_on_drop(true);
-        let output = command.output().await?;
+        let output = tokio::time::timeout(Duration::from_mins(1), command.output()).await.context("it goes on running")??;
         let said = [output.stdout, output.stderr].concat();
         Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
     }
