@@ -15,7 +15,7 @@ use matrixon_store::Db;
 
 use crate::{
     error::AuthError,
-    store::{earlier_keys, one_time_keys, registration_tokens as store, users as accounts},
+    store::{claims, earlier_keys, one_time_keys, registration_tokens as store, users as accounts},
 };
 
 /// Characters of a registration token that we choose.
@@ -51,6 +51,7 @@ pub async fn after_restore(db: &Db) -> Result<Invalidated, AuthError> {
         all.one_time_keys += keys;
         from = next;
     }
+    while claims::log::fold(db).await? > 0 {}
     let mut last = 0;
     while let Some((queue, keys)) = one_time_keys::empty_queues(db, last, BATCH).await? {
         all.one_time_keys += keys.unsigned_abs();

@@ -8,6 +8,7 @@ pub(crate) mod dehydrated;
 mod device_keys;
 mod json;
 pub(crate) mod keyring;
+pub(crate) mod known_queues;
 mod one_time;
 pub(crate) mod prune;
 pub(crate) mod query;

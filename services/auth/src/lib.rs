@@ -31,7 +31,7 @@ mod uia;
 
 use std::sync::Arc;
 
-use futures::future::join;
+use futures::future::join3;
 use matrixon_bus::Bus;
 use matrixon_cache::Cache;
 use matrixon_egress::Egress;
@@ -45,7 +45,7 @@ use ruma::{OwnedServerName, signatures::Ed25519KeyPair};
 
 use self::{
     accounts::password::Passwords,
-    keys::{claim_writer::ClaimWriter, keyring::Keyring},
+    keys::{claim_writer::ClaimWriter, keyring::Keyring, known_queues::KnownQueues},
     mail::Mailer,
     state::Auth,
     threepids::identity_servers::IdentityServers,
@@ -114,7 +114,11 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
     metrics::init();
     let (verifier, shutdown) = (deps.verifier.clone(), deps.shutdown.clone());
     let auth = build_state(config, deps)?;
-    let work = join(tasks::run(auth.clone(), shutdown.clone()), Box::pin(mail::run(auth.clone(), shutdown)));
+    let (known_queues, db, stop) = (Arc::clone(&auth.known_queues), auth.db.clone(), shutdown.clone());
+    let work =
+        join3(tasks::run(auth.clone(), shutdown.clone()), Box::pin(mail::run(auth.clone(), shutdown)), async move {
+            known_queues.follow(&db, &stop).await
+        });
     let tasks = tokio::spawn(async move {
         work.await;
     });
@@ -132,7 +136,8 @@ fn build_state(config: &Config, deps: Deps) -> Result<Auth, BuildError> {
     config.check(deps.client_base_url.as_deref()).map_err(BuildError::Config)?;
     let parts = Outside::new(config, &deps)?;
     let passwords = Passwords::new(&config.password).map_err(BuildError::Config)?;
-    let writer = ClaimWriter { bus: deps.bus.clone(), clock: deps.clock.clone() };
+    let known_queues = Arc::new(KnownQueues::default());
+    let writer = ClaimWriter { bus: deps.bus.clone(), clock: deps.clock.clone(), known: Arc::clone(&known_queues) };
     let claims = Appender::spawn(deps.db.clone(), writer, Limits::default());
     let keyring = Keyring::new(u64::from(config.keys_cache_mib) << 20);
     Ok(Auth(Arc::new(state::Shared {
@@ -149,6 +154,7 @@ fn build_state(config: &Config, deps: Deps) -> Result<Auth, BuildError> {
         captcha: parts.captcha,
         last_seen: sessions::last_seen::LastSeen::default(),
         claims,
+        known_queues,
         keyring,
     })))
 }

@@ -11,7 +11,7 @@ use ruma::OwnedServerName;
 use crate::{
     accounts::password::Passwords,
     config::Config,
-    keys::{claim_writer::ClaimWriter, keyring::Keyring},
+    keys::{claim_writer::ClaimWriter, keyring::Keyring, known_queues::KnownQueues},
     mail::Mailer,
     sessions::last_seen::LastSeen,
     threepids::identity_servers::IdentityServers,
@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     pub captcha: Option<Captcha>,
     pub last_seen: LastSeen,
     pub claims: Appender<ClaimWriter>,
+    pub known_queues: Arc<KnownQueues>,
     pub keyring: Keyring,
 }
 

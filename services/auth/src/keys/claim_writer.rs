@@ -1,5 +1,7 @@
 //! Claims of this replica as they are committed: many requests, one transaction.
 
+use std::{mem, sync::Arc};
+
 use bytes::Bytes;
 use matrixon_bus::Bus;
 use matrixon_proto::bus::v1::{Bell, KeyCountItem};
@@ -10,6 +12,7 @@ use matrixon_store::{
 };
 use prost::Message as _;
 
+use super::known_queues::KnownQueues;
 use crate::store::{
     claims::{self, Claim, Given},
     key_counts,
@@ -27,6 +30,7 @@ pub(crate) struct Nothing;
 pub(crate) struct ClaimWriter {
     pub bus: Bus,
     pub clock: Clock,
+    pub known: Arc<KnownQueues>,
 }
 
 impl StreamWriter for ClaimWriter {
@@ -40,21 +44,15 @@ impl StreamWriter for ClaimWriter {
 
     async fn write(&self, tx: &mut Tx, items: &[Claim]) -> Result<Verdicts<Self>, StoreError> {
         let now_ms = self.clock.now_ms();
-        // a device's queues are locked in the order of their algorithms, as by uploads
-        let mut order: Vec<usize> = (0..items.len()).collect();
-        order.sort_by_key(|at| items[*at].algorithm.as_str());
-        let mut taken: Vec<Vec<Given>> = items.iter().map(|_| Vec::new()).collect();
-        for alike in order.chunk_by(|a, b| items[*a].algorithm == items[*b].algorithm) {
-            let together: Vec<&Claim> = alike.iter().map(|at| &items[*at]).collect();
-            for (at, keys) in alike.iter().zip(claims::claim_all(tx, &together, now_ms).await?) {
-                taken[*at] = keys;
-            }
-        }
+        // forgotten if this fails
+        let mut queues = mem::take(&mut *self.known.lock());
+        let taken = claims::claim_all(tx, &mut queues, items, now_ms).await?;
         let devices: Vec<i64> = taken.iter().flatten().map(|key| key.device).collect();
         let mut position = 0;
         if !devices.is_empty() {
             position = key_counts::append(tx, &devices, now_ms).await?;
         }
+        *self.known.lock() = queues;
         let verdicts = taken.into_iter().map(|keys| {
             let first = position;
             position += keys.len() as i64;
@@ -64,6 +62,7 @@ impl StreamWriter for ClaimWriter {
     }
 
     fn committed(&self, _: &[Claim], verdicts: &[Result<Taken, Nothing>]) {
+        self.known.commit();
         let taken: Vec<&Taken> = verdicts.iter().flatten().collect();
         let items: Vec<Bytes> = taken
             .iter()

@@ -5,7 +5,7 @@ use matrixon_store::StoreError;
 
 use crate::{
     state::Auth,
-    store::{backup_versions, batches, device_lists, earlier_keys, key_counts, one_time_keys},
+    store::{backup_versions, batches, claims, device_lists, earlier_keys, key_counts, one_time_keys},
 };
 
 const KEEP_MS: i64 = 7 * 24 * 3_600 * 1_000;
@@ -22,6 +22,8 @@ const CLAIMS_BATCH: i64 = 10;
 pub(crate) async fn prune(auth: &Auth) -> Result<u64, StoreError> {
     let now_ms = auth.clock.now_ms();
     let cutoff_ms = now_ms - KEEP_MS;
+    // a grant of which queues do not know stays
+    claims::log::fold(&auth.db).await?;
     let mut total =
         batches(CLAIMS_BATCH, |limit| one_time_keys::prune_grants(&auth.db, now_ms - KEEP_CLAIMS_MS, limit)).await?;
     loop {

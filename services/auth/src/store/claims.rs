@@ -2,16 +2,19 @@
 //!
 //! # Why a claim neither gives a key twice nor misses one
 //! The keys of a device and algorithm are numbered in the order of their upload, and their queue knows which number is given
-//! out next. A claim moves that on and reads the keys it has passed; since claims of a device take turns, in the whole cluster
-//! ([`take_turn`]), one that finds nothing knows that there is nothing. Moving on is an update in place in a small table, and
-//! the only thing that is written for each key. Claims that waited for the same turn move each queue on once ([`together`]).
+//! out next. A claim takes that and the key; since claims take turns, in the whole cluster ([`take_turn`]), one that finds
+//! nothing knows that there is nothing.
 //!
 //! What a claim was given is remembered for an hour in `key_grants`, one row, so that one that arrives twice (same idempotency
-//! key) gets the same keys; the keys themselves are deleted with it.
+//! key) gets the same keys; the keys themselves are deleted with it. With PostgreSQL that row is all that a claim writes
+//! ([`log`]); with SQLite it moves its queues too.
 
-mod together;
+pub(crate) mod log;
+mod queues;
 
-use matrixon_store::{Ex, StoreError, Tx, exec, from_row, sql, sqlx, timed};
+pub(crate) use queues::{Key, Place, Queues, Range};
+
+use matrixon_store::{Ex, StoreError, Tx, exec, from_row, sql};
 use serde_json::value::RawValue;
 
 /// PostgreSQL advisory locks under which keys are given out ("mxotk"). One would do: earlier builds have one for each
@@ -44,69 +47,37 @@ pub(crate) struct Given {
 }
 from_row!(Given { device, key_id, json });
 
-// Without a join, whatever the statistics of a young database say, the planner has no choice but to look each device up.
-const CLAIM: &str = "with moved as (
-         update key_queues q set next = q.next + 1
-         where q.device = any($1) and q.algorithm = $2 and q.next < q.ends
-           and not exists (select 1 from key_grants where request = $3 and algorithm = $2)
-         returning q.device, q.id as queue, q.next - 1 as number
-     ), granted as (
-         insert into key_grants (request, algorithm, given, created_ts)
-         select $3, $2, '[' || string_agg('[' || queue || ',' || number || ']', ',') || ']', $4
-         from moved having count(*) > 0
-     )
-     select array_agg(m.device), array_agg(k.key_id), array_agg(k.json)
-     from moved m cross join lateral (
-         select * from queued_keys k where k.queue = m.queue and k.number = m.number offset 0) k";
-
-/// What each of these claims, all of one algorithm, is given: in their order, the oldest key of each device that has one; with
-/// the same `request`, what that was given before. After [`take_turn`].
-pub(crate) async fn claim_all(tx: &mut Tx, claims: &[&Claim], now_ms: i64) -> Result<Vec<Vec<Given>>, StoreError> {
+/// What each of these claims is given: in their order, the oldest key of each device that has one; with the same `request`,
+/// what that was given before. After [`take_turn`], as the last of its transaction that looks at queues; [`Queues::commit`]
+/// follows when it is committed.
+pub(crate) async fn claim_all(
+    tx: &mut Tx,
+    queues: &mut Queues,
+    claims: &[Claim],
+    now_ms: i64,
+) -> Result<Vec<Vec<Given>>, StoreError> {
+    let new = match tx.ex() {
+        Ex::Pg(connection) => log::claim_new(connection, queues, claims, now_ms).await?,
+        Ex::Sqlite(_) => claim_each(tx, claims, now_ms).await?,
+    };
     let mut all = Vec::with_capacity(claims.len());
-    if claims.len() > 1
-        && let Ex::Pg(connection) = tx.ex()
-    {
-        let given = together::claim_new(connection, claims, now_ms).await?;
-        for (claim, given) in claims.iter().zip(given) {
-            all.push(match given {
-                Some(given) => given,
-                None => find_granted(tx, claim).await?,
-            });
-        }
-    } else {
-        for claim in claims {
-            all.push(claim_one(tx, claim, now_ms).await?);
-        }
+    for (claim, given) in claims.iter().zip(new) {
+        all.push(match given {
+            Some(given) => given,
+            None => find_granted(tx, claim).await?,
+        });
     }
     Ok(all)
 }
 
-async fn claim_one(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Vec<Given>, StoreError> {
-    let given = match tx.ex() {
-        Ex::Pg(connection) => claim_postgres(connection, claim, now_ms).await?,
-        Ex::Sqlite(_) => claim_sqlite(tx, claim, now_ms).await?,
-    };
-    // nothing is left, or it has arrived before
-    if given.is_empty() { find_granted(tx, claim).await } else { Ok(given) }
-}
-
-async fn claim_postgres(
-    connection: &mut sqlx::PgConnection,
-    claim: &Claim,
-    now_ms: i64,
-) -> Result<Vec<Given>, StoreError> {
-    type Columns = (Option<Vec<i64>>, Option<Vec<String>>, Option<Vec<String>>);
-
-    let query = sqlx::query_as::<_, Columns>(CLAIM)
-        .bind(claim.devices.as_slice())
-        .bind(claim.algorithm.as_str())
-        .bind(claim.request.as_str())
-        .bind(now_ms);
-    let (Some(devices), Some(ids), Some(keys)) = timed(CLAIM, query.fetch_one(connection)).await? else {
-        return Ok(Vec::new());
-    };
-    let given = devices.into_iter().zip(ids).zip(keys);
-    Ok(given.map(|((device, key_id), json)| Given { device, key_id, json }).collect())
+/// None: nothing is left, or it has arrived before.
+async fn claim_each(tx: &mut Tx, claims: &[Claim], now_ms: i64) -> Result<Vec<Option<Vec<Given>>>, StoreError> {
+    let mut all = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let given = claim_sqlite(tx, claim, now_ms).await?;
+        all.push((!given.is_empty()).then_some(given));
+    }
+    Ok(all)
 }
 
 async fn claim_sqlite(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Vec<Given>, StoreError> {

@@ -56,8 +56,9 @@ pub(crate) async fn load_one_time_keys(
     sql!(
         tx.ex(), fetch_all as (String, String, String),
         pg: "select q.algorithm, k.key_id, k.json
-             from key_queues q join queued_keys k on k.queue = q.id and k.number >= q.next
-             where q.device = $1 and ((q.algorithm, k.key_id) in (
+             from (select id, algorithm, key_queue_next(id, next) as next from key_queues where device = $1 offset 0) q
+             join queued_keys k on k.queue = q.id and k.number >= q.next
+             where ((q.algorithm, k.key_id) in (
                  select algorithm, key_id from json_to_recordset($2::json) as w (algorithm text, key_id text))) is true",
         lite: "select q.algorithm, k.key_id, k.json
                from key_queues q cross join queued_keys k on k.queue = q.id and k.number >= q.next
@@ -141,7 +142,10 @@ pub(crate) async fn count_one_time_keys(tx: &mut Tx, device: i64) -> Result<Vec<
     sql!(
         tx.ex(),
         fetch_all as (String, i64),
-        "select algorithm, ends - next from key_queues where device = $1 and next < ends",
+        pg: "select algorithm, ends - next
+             from (select algorithm, key_queue_next(id, next) as next, ends from key_queues where device = $1 offset 0) q
+             where next < ends",
+        lite: "select algorithm, ends - next from key_queues where device = $1 and next < ends",
         device
     )
 }
@@ -152,7 +156,9 @@ pub(crate) async fn prune_grants(db: &Db, cutoff_ms: i64, limit: i64) -> Result<
     let pruned = sql!(
         tx.ex(), fetch_all as (String,),
         pg: "delete from key_grants where (request, algorithm) in (
-                 select request, algorithm from key_grants where created_ts < $1 limit $2 for update skip locked)
+                 select request, algorithm from key_grants
+                 where created_ts < $1 and (seq is null or seq <= (select seq from key_grant_log where name = 'folded'))
+                 limit $2 for update skip locked)
              returning given",
         lite: "delete from key_grants where (request, algorithm) in (
                    select request, algorithm from key_grants where created_ts < $1 limit $2)
@@ -202,6 +208,9 @@ pub(crate) async fn empty_queues(db: &Db, after: i64, limit: i64) -> Result<Opti
         limit
     )?;
     let (Some(last), Some(waiting)) = (last, waiting) else { return Ok(None) };
+    if db.is_postgres() {
+        exec!(tx.ex(), "select set_config('matrixon.folds', 'on', true)")?;
+    }
     exec!(tx.ex(), "delete from queued_keys where queue > $1 and queue <= $2", after, last)?;
     exec!(tx.ex(), "update key_queues set next = ends where id > $1 and id <= $2 and next < ends", after, last)?;
     tx.commit().await?;

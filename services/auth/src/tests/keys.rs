@@ -10,7 +10,7 @@ use matrixon_accounts::{device_lists, devices::find_device, one_time_keys::load_
 use matrixon_bus::BusEvent;
 use matrixon_proto::bus::v1::{Bell, DeviceListItem};
 use matrixon_store::{
-    Db, exec, sql,
+    Db, Ex, exec, sql, sqlx,
     streams::{self, Stream},
 };
 use prost::Message as _;
@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use super::on_both;
 use crate::{
     admin,
-    store::claims::{self, Claim},
+    store::claims::{self, Claim, Queues},
     tests::harness::{Harness, open},
 };
 
@@ -126,59 +126,186 @@ async fn a_repeated_claim_gets_the_same_key() {
     .await;
 }
 
-/// Four devices with few keys and many, and what they still have to give, the oldest first.
-async fn devices_with_keys(server: &Harness) -> Vec<(i64, VecDeque<String>)> {
-    server.register("alice").await;
-    let mut devices = Vec::new();
-    for (name, count) in [("NONE", 0), ("ONE", 1), ("FEW", 9), ("MANY", 60)] {
-        let token = log_in(server, name).await;
-        let ids: VecDeque<String> = (0..count).map(|number| format!("{number:03}")).collect();
-        let keys: Map<String, Value> = ids.iter().map(|id| (format!("a:{id}"), json!(name))).collect();
-        server.post(UPLOAD, Some(&token), json!({ "one_time_keys": keys })).await.ok();
-        let device = find_device(&server.db, "@alice:example.org", name).await.unwrap().unwrap();
-        devices.push((device, ids));
-    }
-    devices
+/// A claim as replicas of schema 43 make it.
+const EARLIER_CLAIM: &str = "with moved as (
+         update key_queues q set next = q.next + 1
+         where q.device = any($1) and q.algorithm = 'a' and q.next < q.ends
+           and not exists (select 1 from key_grants where request = $2 and algorithm = 'a')
+         returning q.device, q.id as queue, q.next - 1 as number
+     ), granted as (
+         insert into key_grants (request, algorithm, given, created_ts)
+         select $2, 'a', '[' || string_agg('[' || queue || ',' || number || ']', ',') || ']', 1
+         from moved having count(*) > 0
+     )
+     select m.device, k.key_id
+     from moved m cross join lateral (
+         select * from queued_keys k where k.queue = m.queue and k.number = m.number offset 0) k
+     order by 1";
+
+/// A device and what it still has to give, the oldest first.
+struct Holder {
+    token: String,
+    name: &'static str,
+    device: i64,
+    left: VecDeque<String>,
+    uploaded: usize,
 }
 
+impl Holder {
+    async fn upload(&mut self, server: &Harness, count: usize) {
+        let ids: Vec<String> = (self.uploaded..self.uploaded + count).map(|number| format!("{number:04}")).collect();
+        let keys: Map<String, Value> = ids.iter().map(|id| (format!("a:{id}"), json!(self.name))).collect();
+        let reply = server.post(UPLOAD, Some(&self.token), json!({ "one_time_keys": keys })).await.ok();
+        self.uploaded += count;
+        self.left.extend(ids);
+        assert_eq!(reply["one_time_key_counts"]["a"].as_u64().unwrap_or_default(), self.left.len() as u64);
+    }
+}
+
+/// Four devices with few keys and many.
+async fn holders(server: &Harness) -> Vec<Holder> {
+    server.register("alice").await;
+    let mut holders = Vec::new();
+    for (name, count) in [("NONE", 0), ("ONE", 1), ("FEW", 9), ("MANY", 60)] {
+        let token = log_in(server, name).await;
+        let device = find_device(&server.db, "@alice:example.org", name).await.unwrap().unwrap();
+        let mut holder = Holder { token, name, device, left: VecDeque::new(), uploaded: 0 };
+        holder.upload(server, count).await;
+        holders.push(holder);
+    }
+    holders
+}
+
+/// What claims have given, and must give.
+struct Ledger {
+    holders: Vec<Holder>,
+    remembered: HashMap<String, Vec<(i64, String)>>,
+}
+
+impl Ledger {
+    /// Which devices a request is for, in its bits.
+    fn wanted(&self, request: usize) -> Vec<i64> {
+        let wanted = self.holders.iter().enumerate().filter(|(at, _)| request >> at & 1 == 1);
+        wanted.map(|(_, holder)| holder.device).collect()
+    }
+
+    fn expect(&mut self, request: &str, devices: &[i64]) -> Vec<(i64, String)> {
+        if let Some(given) = self.remembered.get(request).filter(|given| !given.is_empty()) {
+            return given.clone();
+        }
+        let wanted = self.holders.iter_mut().filter(|holder| devices.contains(&holder.device));
+        let given: Vec<_> = wanted.filter_map(|holder| Some((holder.device, holder.left.pop_front()?))).collect();
+        self.remembered.insert(request.to_owned(), given.clone());
+        given
+    }
+
+    /// Claims in one transaction, of which some arrive again, in the same turn or in a later one.
+    async fn claim(&mut self, server: &Harness, queues: &mut Queues, commit: bool) {
+        let claim = |request: usize| Claim {
+            devices: self.wanted(request),
+            algorithm: "a".to_owned(),
+            request: request.to_string(),
+        };
+        let claims: Vec<Claim> = (0..rand::random_range(1..7)).map(|_| claim(rand::random_range(1..600))).collect();
+        let mut tx = server.db.begin().await.unwrap();
+        claims::take_turn(&mut tx).await.unwrap();
+        let all = claims::claim_all(&mut tx, queues, &claims, 1).await.unwrap();
+        if !commit {
+            return tx.rollback().await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        queues.commit();
+        for (claim, given) in claims.iter().zip(all) {
+            let mut given: Vec<_> = given.into_iter().map(|key| (key.device, key.key_id)).collect();
+            given.sort_unstable();
+            assert_eq!(given, self.expect(&claim.request, &claim.devices), "request {}", claim.request);
+        }
+    }
+
+    /// While a cluster is upgraded.
+    async fn claim_as_earlier(&mut self, server: &Harness, request: usize) {
+        let (devices, name) = (self.wanted(request), format!("earlier {request}"));
+        let mut tx = server.db.begin().await.unwrap();
+        claims::take_turn(&mut tx).await.unwrap();
+        let Ex::Pg(connection) = tx.ex() else { return };
+        let query = sqlx::query_as::<_, (i64, String)>(EARLIER_CLAIM).bind(devices.as_slice()).bind(name.as_str());
+        let given = query.fetch_all(connection).await.unwrap();
+        tx.commit().await.unwrap();
+        if !self.remembered.contains_key(&name) {
+            assert_eq!(given, self.expect(&name, &devices), "request {name}");
+        }
+    }
+
+    async fn check_counts(&self, server: &Harness) {
+        for holder in &self.holders {
+            let counts = load_key_counts(&server.db, holder.device).await.unwrap();
+            let counted = counts.one_time_keys.get("a").copied().unwrap_or_default();
+            assert_eq!(counted, holder.left.len() as i64, "{}", holder.name);
+        }
+    }
+}
+
+async fn read_ahead(server: &Harness, queues: &mut Queues) {
+    let ranges = queues.list_worn();
+    for (queue, number, key) in claims::log::read_ahead(&server.db, &ranges).await.unwrap() {
+        queues.insert_key(queue, number, key);
+    }
+}
+
+/// Of two replicas and one of an earlier version, whose claims come together, again, or to nothing, while queues follow the log
+/// and devices upload.
 #[tokio::test]
-async fn claims_that_come_together_get_what_they_would_alone() {
+async fn claims_get_what_they_would_one_by_one() {
     on_both(open(), |server| async move {
-        let mut devices = devices_with_keys(&server).await;
-        let mut remembered: HashMap<String, Vec<(i64, String)>> = HashMap::new();
-        for _ in 0..40 {
-            // of which some arrive again, in the same turn or in a later one
-            let requests: Vec<usize> = (0..rand::random_range(1..7)).map(|_| rand::random_range(1..150)).collect();
-            let wants = |request: usize, at: usize| request >> at & 1 == 1;
-            let claims: Vec<Claim> = requests
-                .iter()
-                .map(|request| Claim {
-                    devices: (0..4).filter(|at| wants(*request, *at)).map(|at| devices[at].0).collect(),
-                    algorithm: "a".to_owned(),
-                    request: request.to_string(),
-                })
-                .collect();
+        let mut ledger = Ledger { holders: holders(&server).await, remembered: HashMap::new() };
+        let mut replicas = [Queues::default(), Queues::default()];
+        for _ in 0..250 {
+            let queues = &mut replicas[rand::random_range(0..2)];
+            match rand::random_range(0..12) {
+                0 => drop(claims::log::fold(&server.db).await.unwrap()),
+                1 => ledger.claim(&server, queues, false).await,
+                2 => *queues = Queues::default(),
+                3 | 4 => ledger.claim_as_earlier(&server, rand::random_range(1..600)).await,
+                5 => {
+                    let holder = rand::random_range(1..4);
+                    ledger.holders[holder].upload(&server, rand::random_range(1..9)).await;
+                }
+                6 | 7 => read_ahead(&server, queues).await,
+                _ => ledger.claim(&server, queues, true).await,
+            }
+            ledger.check_counts(&server).await;
+        }
+        for holder in &ledger.holders[1..] {
+            assert!(holder.left.len() < holder.uploaded, "{}", holder.name);
+        }
+    })
+    .await;
+}
+
+/// The end of the log that a process knows is gone: pruned, or with the database as it was before a restore.
+#[tokio::test]
+async fn a_log_that_does_not_go_on_is_read_anew() {
+    on_both(open(), |server| async move {
+        let ledger = Ledger { holders: holders(&server).await, remembered: HashMap::new() };
+        let devices = ledger.wanted(0b1000);
+        let mut queues = Queues::default();
+        let mut given = Vec::new();
+        for request in ["one", "two", "three", "four"] {
+            if request == "four" {
+                // in the place of our last claim there is now somebody else's
+                let query = "update key_grants set request = 'other', given = replace(given, ',2]', ',30]') where request = 'three'";
+                assert_eq!(exec!(server.db.write(), query).unwrap(), 1);
+            }
+            let claim = Claim { devices: devices.clone(), algorithm: "a".to_owned(), request: request.to_owned() };
             let mut tx = server.db.begin().await.unwrap();
             claims::take_turn(&mut tx).await.unwrap();
-            let given = claims::claim_all(&mut tx, &claims.iter().collect::<Vec<_>>(), 1).await.unwrap();
+            let all = claims::claim_all(&mut tx, &mut queues, &[claim], 1).await.unwrap();
             tx.commit().await.unwrap();
-
-            for ((request, claim), given) in requests.iter().zip(&claims).zip(given) {
-                let mut given: Vec<_> = given.into_iter().map(|key| (key.device, key.key_id)).collect();
-                given.sort_unstable();
-                let expected = remembered.remove(&claim.request).filter(|keys| !keys.is_empty()).unwrap_or_else(|| {
-                    let next = |at: usize| Some((devices[at].0, devices[at].1.pop_front()?));
-                    (0..4).filter(|at| wants(*request, *at)).filter_map(next).collect()
-                });
-                assert_eq!(given, expected, "request {request}");
-                remembered.insert(claim.request.clone(), expected);
-            }
+            queues.commit();
+            given.extend(all.into_iter().flatten().map(|key| key.key_id));
         }
-        for (device, left) in devices {
-            let counts = load_key_counts(&server.db, device).await.unwrap();
-            let counted = counts.one_time_keys.get("a").copied().unwrap_or_default();
-            assert_eq!(counted, left.len() as i64, "device {device}");
-        }
+        let last = if server.db.is_postgres() { "0031" } else { "0003" };
+        assert_eq!(given, ["0000", "0001", "0002", last]);
     })
     .await;
 }

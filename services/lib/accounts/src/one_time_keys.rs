@@ -21,10 +21,16 @@ pub async fn load_key_counts(db: &Db, device: i64) -> Result<KeyCounts, StoreErr
     let rows = sql!(
         db.read(),
         fetch_all as (String, i64),
-        "select algorithm, ends - next from key_queues where device = $1 and next < ends
-         union all
-         select algorithm, -1 from fallback_keys where device = $1 and not used
-         order by 1",
+        pg: "select algorithm, ends - next
+             from (select algorithm, key_queue_next(id, next) as next, ends from key_queues where device = $1 offset 0) q
+             where next < ends
+             union all
+             select algorithm, -1 from fallback_keys where device = $1 and not used
+             order by 1",
+        lite: "select algorithm, ends - next from key_queues where device = $1 and next < ends
+               union all
+               select algorithm, -1 from fallback_keys where device = $1 and not used
+               order by 1",
         device
     )?;
     let mut counts = KeyCounts {

@@ -17,7 +17,7 @@ struct Migration {
 static MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// The oldest schema that this binary works with.
-pub const SCHEMA_MIN: i64 = 42;
+pub const SCHEMA_MIN: i64 = 45;
 
 /// The newest schema that this binary works with. Migrations only expand, so it is far ahead of what it brings; a contraction,
 /// which must be told apart, gets a version beyond: those that still read what it drops then refuse to start.

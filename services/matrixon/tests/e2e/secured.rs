@@ -54,7 +54,10 @@ async fn stores_of_strangers_are_refused(env: Shared) -> Result<()> {
     let strangers = Strangers::new(&env)?;
     for (section, says) in [("database", "`database.url`"), ("cache", "rediss://"), ("bus", "tls://")] {
         let (status, said) = strangers.serve(section).await?;
-        assert!(status.is_some_and(|code| code != 0) && said.contains(says) && said.contains("certificate"), "{section}: {said}");
+        assert!(
+            status.is_some_and(|code| code != 0) && said.contains(says) && said.contains("certificate"),
+            "{section}: {said}"
+        );
     }
     Ok(())
 }
@@ -95,7 +98,8 @@ impl Strangers {
     async fn run(&self, file: &Path) -> Result<(Option<i32>, String)> {
         let mut command = tokio::process::Command::new(&self.program);
         command.arg("--config").arg(file).args(["serve", "auth"]).stdin(Stdio::null()).kill_on_drop(true);
-        let output = tokio::time::timeout(Duration::from_mins(1), command.output()).await.context("it goes on running")??;
+        let output =
+            tokio::time::timeout(Duration::from_mins(1), command.output()).await.context("it goes on running")??;
         let said = [output.stdout, output.stderr].concat();
         Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
     }

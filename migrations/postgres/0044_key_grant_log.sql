@@ -1,0 +1,54 @@
+-- A claim of one-time keys writes what it gave, one row, and `key_queues.next` follows later, for many claims at once.
+
+-- The last place in the log, and the last one of which queues know.
+create table key_grant_log (
+    name text   primary key, -- given, folded
+    seq  bigint not null
+);
+insert into key_grant_log (name, seq) values ('given', 0), ('folded', 0);
+
+-- Its place in the log. Null: of a version whose claims moved the queues themselves.
+alter table key_grants add column seq bigint;
+
+-- The next number of a queue whose row says `next`.
+create function key_queue_next(queue bigint, next bigint) returns bigint language sql stable as $$
+    select greatest($2, (select max((w ->> 1)::bigint) + 1
+                         from key_grants g cross join json_array_elements(g.given::json) w
+                         where g.seq > (select seq from key_grant_log where name = 'folded') and (w ->> 0)::bigint = $1))
+$$;
+
+-- Replicas of a version without the log take turns with those that have it. What they give goes into the log, and what they
+-- move is first brought to where the log says. A later version drops this.
+create function log_key_grant() returns trigger language plpgsql as $$
+begin
+    update key_grant_log set seq = seq + 1 where name = 'given' returning seq into new.seq;
+    return new;
+end $$;
+create trigger log_key_grant before insert on key_grants for each row when (new.seq is null) execute function log_key_grant();
+
+create function list_given_keys() returns trigger language plpgsql as $$
+begin
+    perform set_config('matrixon.given', coalesce((
+        select jsonb_object_agg(queue, next)::text
+        from (select w ->> 0 as queue, max((w ->> 1)::bigint) + 1 as next
+              from key_grants g cross join json_array_elements(g.given::json) w
+              where g.seq > (select seq from key_grant_log where name = 'folded') group by 1) given), ''), true);
+    return null;
+end $$;
+create trigger list_given_keys before update of next on key_queues for each statement
+    when (current_setting('matrixon.folds', true) is distinct from 'on') execute function list_given_keys();
+
+create function pass_given_keys() returns trigger language plpgsql as $$
+declare
+    given bigint := (nullif(current_setting('matrixon.given', true), '')::jsonb ->> new.id::text)::bigint;
+begin
+    if given > old.next then
+        new.next := new.next + given - old.next;
+        if new.next > new.ends then
+            return null;
+        end if;
+    end if;
+    return new;
+end $$;
+create trigger pass_given_keys before update of next on key_queues for each row
+    when (new.next <> old.next and current_setting('matrixon.folds', true) is distinct from 'on') execute function pass_given_keys();

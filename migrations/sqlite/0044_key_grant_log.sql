@@ -1,0 +1,2 @@
+-- PostgreSQL only: with SQLite a claim moves its queues itself.
+select 1;
