@@ -10,11 +10,14 @@ insert into key_grant_log (name, seq) values ('given', 0), ('folded', 0);
 -- Its place in the log. Null: of a version whose claims moved the queues themselves.
 alter table key_grants add column seq bigint;
 
--- The next number of a queue whose row says `next`.
+-- Read back at most once, and searched.
+alter table key_grants alter column given set storage external;
+
+-- The next number of a queue whose row says `next`. Of each queue there is one number in a grant at most.
 create function key_queue_next(queue bigint, next bigint) returns bigint language sql stable as $$
-    select greatest($2, (select max((w ->> 1)::bigint) + 1
-                         from key_grants g cross join json_array_elements(g.given::json) w
-                         where g.seq > (select seq from key_grant_log where name = 'folded') and (w ->> 0)::bigint = $1))
+    select greatest($2, (select max(split_part(split_part(given, '[' || $1 || ',', 2), ']', 1)::bigint) + 1
+                         from key_grants
+                         where seq > (select seq from key_grant_log where name = 'folded') and strpos(given, '[' || $1 || ',') > 0))
 $$;
 
 -- Replicas of a version without the log take turns with those that have it. What they give goes into the log, and what they
@@ -26,27 +29,11 @@ begin
 end $$;
 create trigger log_key_grant before insert on key_grants for each row when (new.seq is null) execute function log_key_grant();
 
-create function list_given_keys() returns trigger language plpgsql as $$
-begin
-    perform set_config('matrixon.given', coalesce((
-        select jsonb_object_agg(queue, next)::text
-        from (select w ->> 0 as queue, max((w ->> 1)::bigint) + 1 as next
-              from key_grants g cross join json_array_elements(g.given::json) w
-              where g.seq > (select seq from key_grant_log where name = 'folded') group by 1) given), ''), true);
-    return null;
-end $$;
-create trigger list_given_keys before update of next on key_queues for each statement
-    when (current_setting('matrixon.folds', true) is distinct from 'on') execute function list_given_keys();
-
 create function pass_given_keys() returns trigger language plpgsql as $$
-declare
-    given bigint := (nullif(current_setting('matrixon.given', true), '')::jsonb ->> new.id::text)::bigint;
 begin
-    if given > old.next then
-        new.next := new.next + given - old.next;
-        if new.next > new.ends then
-            return null;
-        end if;
+    new.next := new.next + key_queue_next(old.id, old.next) - old.next;
+    if new.next > new.ends then
+        return null;
     end if;
     return new;
 end $$;

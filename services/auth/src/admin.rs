@@ -51,7 +51,7 @@ pub async fn after_restore(db: &Db) -> Result<Invalidated, AuthError> {
         all.one_time_keys += keys;
         from = next;
     }
-    while claims::log::fold(db).await? > 0 {}
+    claims::log::fold(db).await?;
     let mut last = 0;
     while let Some((queue, keys)) = one_time_keys::empty_queues(db, last, BATCH).await? {
         all.one_time_keys += keys.unsigned_abs();

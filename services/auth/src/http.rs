@@ -17,7 +17,7 @@ mod threepid;
 
 use ::http::Method;
 use bytes::Bytes;
-use matrixon_http::{LimitClass, RouteOptions, Routes};
+use matrixon_http::{Affinity, LimitClass, RouteOptions, Routes};
 use matrixon_runtime::role::Role;
 use serde::Serialize;
 
@@ -172,7 +172,8 @@ fn key_routes() -> Routes<Auth> {
     let large = || any().body_limit(UPLOAD_BODY_LIMIT);
     Routes::new(Role::Auth)
         .ruma(keys::upload_keys::handler, large().guests())
-        .ruma(keys::claim_keys::handler, large().guests())
+        // claims take turns anyway; one replica remembers what the others would look up
+        .ruma(keys::claim_keys::handler, large().affinity(Affinity::Route).guests())
         .ruma(keys::get_keys::handler, large().limit(LimitClass::Read).guests())
         .ruma(keys::upload_signing_keys::handler, any())
         .ruma(keys::upload_signatures::handler, large())

@@ -31,6 +31,7 @@ enum Rule {
     User,
     /// The path parameter with this number.
     Path(usize),
+    Route(AffinityKey),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ pub enum TableError {
 pub(crate) enum Match<'a> {
     Found {
         route: &'a Arc<Route>,
-        /// From a path parameter; see [`Route::affinity`].
+        /// From a path parameter, or of the route; see [`Route::affinity`].
         path_affinity: Option<AffinityKey>,
         /// The path without its trailing slash, where only that one is known.
         shorter: bool,
@@ -102,6 +103,7 @@ impl Table {
         };
         let path_affinity = match route.affinity {
             Rule::Path(number) => matched.params.iter().nth(number).map(|(_, value)| AffinityKey::of(&decoded(value))),
+            Rule::Route(key) => Some(key),
             Rule::None | Rule::User => None,
         };
         Match::Found { route, path_affinity, shorter }
@@ -117,6 +119,7 @@ impl Route {
         let affinity = match info.affinity {
             Affinity::None => Rule::None,
             Affinity::User => Rule::User,
+            Affinity::Route => Rule::Route(AffinityKey::of(&info.path)),
             Affinity::Path(name) => {
                 parameter_names(&info.path).position(|one| one == name).map_or(Rule::None, Rule::Path)
             }
@@ -129,7 +132,7 @@ impl Route {
     pub(crate) fn affinity(&self, path_affinity: Option<AffinityKey>, user_id: Option<&str>) -> Option<AffinityKey> {
         match self.affinity {
             Rule::User => user_id.map(AffinityKey::of),
-            Rule::None | Rule::Path(_) => path_affinity,
+            Rule::None | Rule::Path(_) | Rule::Route(_) => path_affinity,
         }
     }
 }

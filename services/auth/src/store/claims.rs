@@ -17,6 +17,8 @@ pub(crate) use queues::{Key, Place, Queues, Range};
 use matrixon_store::{Ex, StoreError, Tx, exec, from_row, sql};
 use serde_json::value::RawValue;
 
+use super::key_counts;
+
 /// PostgreSQL advisory locks under which keys are given out ("mxotk"). One would do: earlier builds have one for each
 /// half of the devices.
 const CLAIMS: [i64; 2] = [0x6d_786f_746b, 0x6d_786f_746c];
@@ -47,37 +49,52 @@ pub(crate) struct Given {
 }
 from_row!(Given { device, key_id, json });
 
+/// What a claim is given.
+pub(crate) struct Taken {
+    pub keys: Vec<Given>,
+    /// The first position of their devices in stream `key_counts`, where they follow each other. None: it was given them before.
+    pub first: Option<i64>,
+}
+
 /// What each of these claims is given: in their order, the oldest key of each device that has one; with the same `request`,
-/// what that was given before. After [`take_turn`], as the last of its transaction that looks at queues; [`Queues::commit`]
-/// follows when it is committed.
+/// what that was given before. After [`take_turn`]; [`Queues::commit`] follows when it is committed.
 pub(crate) async fn claim_all(
     tx: &mut Tx,
     queues: &mut Queues,
     claims: &[Claim],
     now_ms: i64,
-) -> Result<Vec<Vec<Given>>, StoreError> {
-    let new = match tx.ex() {
+) -> Result<Vec<Taken>, StoreError> {
+    let (new, mut position) = match tx.ex() {
         Ex::Pg(connection) => log::claim_new(connection, queues, claims, now_ms).await?,
         Ex::Sqlite(_) => claim_each(tx, claims, now_ms).await?,
     };
     let mut all = Vec::with_capacity(claims.len());
     for (claim, given) in claims.iter().zip(new) {
         all.push(match given {
-            Some(given) => given,
-            None => find_granted(tx, claim).await?,
+            Some(keys) => {
+                let first = position;
+                position += keys.len() as i64;
+                Taken { keys, first: Some(first) }
+            }
+            None => Taken { keys: find_granted(tx, claim).await?, first: None },
         });
     }
     Ok(all)
 }
 
-/// None: nothing is left, or it has arrived before.
-async fn claim_each(tx: &mut Tx, claims: &[Claim], now_ms: i64) -> Result<Vec<Option<Vec<Given>>>, StoreError> {
+/// What claims are given that have not arrived before.
+type New = Vec<Option<Vec<Given>>>;
+
+async fn claim_each(tx: &mut Tx, claims: &[Claim], now_ms: i64) -> Result<(New, i64), StoreError> {
     let mut all = Vec::with_capacity(claims.len());
     for claim in claims {
         let given = claim_sqlite(tx, claim, now_ms).await?;
+        // nothing is left, or it has arrived before
         all.push((!given.is_empty()).then_some(given));
     }
-    Ok(all)
+    let devices: Vec<i64> = all.iter().flatten().flatten().map(|given: &Given| given.device).collect();
+    let first = if devices.is_empty() { 0 } else { key_counts::append(tx, &devices, now_ms).await? };
+    Ok((all, first))
 }
 
 async fn claim_sqlite(tx: &mut Tx, claim: &Claim, now_ms: i64) -> Result<Vec<Given>, StoreError> {

@@ -10,11 +10,17 @@ const ADVANCE_AND_INSERT: &str = "with p as (
      )
      select position - $1 + 1 from p";
 
+/// `device` and `devices` of a row.
+pub(crate) fn columns(devices: &[i64]) -> (i64, Option<String>) {
+    let list = (devices.len() > 1).then(|| serde_json::Value::from(devices).to_string());
+    (devices.first().copied().unwrap_or_default(), list)
+}
+
 /// Takes the positions of changes of `devices`, of which there is one at least, and returns the first. They are one row under
 /// the last of them: whoever reads up to a place among them learns of all of them with the rest.
 pub(crate) async fn append(tx: &mut Tx, devices: &[i64], now_ms: i64) -> Result<i64, StoreError> {
-    let (count, device) = (devices.len() as i64, devices.first().copied().unwrap_or_default());
-    let list = (devices.len() > 1).then(|| serde_json::Value::from(devices).to_string());
+    let count = devices.len() as i64;
+    let (device, list) = columns(devices);
     if let Ex::Pg(connection) = tx.ex() {
         let query = sqlx::query_as::<_, (i64,)>(ADVANCE_AND_INSERT).bind(count).bind(device).bind(list).bind(now_ms);
         let (first,) = timed(ADVANCE_AND_INSERT, query.fetch_one(connection)).await?;

@@ -27,6 +27,7 @@ fn table() -> Table {
         route(Method::GET, "/_matrix/client/v3/rooms/{room_id}/state/{event_type}/", room),
         route(Method::GET, "/_matrix/client/v3/sync", Affinity::User),
         route(Method::POST, "/_matrix/client/v3/join/{room_id_or_alias}", Affinity::Path("room_id_or_alias")),
+        route(Method::GET, "/_matrix/client/v3/all", Affinity::Route),
     ])
     .unwrap()
 }
@@ -71,6 +72,9 @@ fn one_room_has_one_affinity_however_it_is_written() {
     assert_eq!(plain, key("/_matrix/client/v3/rooms/%21a%3Ab/state/t/k", Some("@u:b")));
     assert_eq!(key("/_matrix/client/v3/sync", Some("@u:b")), Some(AffinityKey::of("@u:b")));
     assert_eq!(key("/_matrix/client/v3/sync", None), None);
+    let of_route = key("/_matrix/client/v3/all", Some("@u:b"));
+    assert!(of_route.is_some());
+    assert_eq!(of_route, key("/_matrix/client/v3/all", Some("@v:b")));
 }
 
 #[test]

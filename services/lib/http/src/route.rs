@@ -13,6 +13,8 @@ pub enum Affinity {
     User,
     /// A parameter of the path template, by name, such as `room_id`.
     Path(&'static str),
+    /// All requests of the route.
+    Route,
 }
 
 /// Which token bucket a request draws from.

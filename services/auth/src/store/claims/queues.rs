@@ -1,17 +1,19 @@
 //! What this process knows of queues of one-time keys, so that a claim looks few of them up.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, VecDeque},
     mem,
 };
+
+use foldhash::{HashMap, HashSet};
 
 /// Queues and keys that are remembered; beyond them everything is forgotten.
 const MAX_QUEUES: usize = 200_000;
 const MAX_KEYS: usize = 200_000;
 
-/// A queue of which fewer keys than this are at hand is refilled up to [`AHEAD`].
-const LOW: i64 = 4;
-const AHEAD: i64 = 16;
+/// How many keys are read ahead for each claim that there was of a queue, and at most.
+const AHEAD: i64 = 4;
+const MAX_AHEAD: i64 = 32;
 
 /// What a claim gave, by its place in the log. A log without this row is not the one that was read before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +36,33 @@ pub(crate) struct Range {
     pub last: i64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Queue {
     /// The number that is given next. At least: what others give is in the log.
     next: i64,
     /// At least: nothing tells of uploads. 0: known from the log only.
     ends: i64,
     /// How many claims of this process it was in.
-    uses: u32,
+    uses: i64,
+    /// The number of the first of `keys`.
+    first: i64,
+    /// Without a gap.
+    keys: VecDeque<Key>,
+}
+
+impl Queue {
+    /// How many keys of before `number` were forgotten.
+    fn forget(&mut self, number: i64) -> usize {
+        let before = usize::try_from(number - self.first).unwrap_or_default().min(self.keys.len());
+        self.keys.drain(..before);
+        self.first += before as i64;
+        before
+    }
+
+    /// The number of the first key that is not at hand.
+    fn after_keys(&self) -> i64 {
+        if self.keys.is_empty() { self.next } else { self.first + self.keys.len() as i64 }
+    }
 }
 
 /// Given in a transaction that has not ended.
@@ -60,8 +81,8 @@ pub(crate) struct Queues {
     queues: HashMap<i64, Queue>,
     /// By algorithm and device.
     ids: HashMap<String, HashMap<i64, i64>>,
-    /// By queue and number.
-    keys: HashMap<(i64, i64), Key>,
+    /// How many are remembered.
+    keys: usize,
     pending: Pending,
     /// What was claimed of since the last refill.
     worn: HashSet<i64>,
@@ -73,12 +94,13 @@ impl Queues {
         self.last.as_ref()
     }
 
-    /// A transaction that ended without [`Self::commit`] may be in the log, or not.
+    /// To be called before anything is taken. Forgets everything when it is too much, and when the last transaction ended
+    /// without [`Self::commit`].
     pub(crate) fn begin(&mut self) {
-        self.pending = Pending::default();
-        if self.queues.len() > MAX_QUEUES || self.keys.len() > MAX_KEYS {
+        if self.pending.place.is_some() || self.queues.len() > MAX_QUEUES || self.keys > MAX_KEYS {
             *self = Self::default();
         }
+        self.pending = Pending::default();
     }
 
     /// What somebody gave.
@@ -93,10 +115,8 @@ impl Queues {
 
     fn pass(&mut self, id: i64, next: i64) {
         let queue = self.queues.entry(id).or_default();
-        for number in queue.next..next.min(queue.next + AHEAD) {
-            self.keys.remove(&(id, number));
-        }
         queue.next = queue.next.max(next);
+        self.keys -= queue.forget(next);
     }
 
     /// A queue as its row is.
@@ -107,13 +127,13 @@ impl Queues {
         if let Some(ids) = self.ids.get_mut(algorithm) {
             ids.insert(device, id);
         } else {
-            self.ids.insert(algorithm.to_owned(), HashMap::from([(device, id)]));
+            self.ids.entry(algorithm.to_owned()).or_default().insert(device, id);
         }
     }
 
-    fn find(&self, algorithm: &str, device: i64) -> Option<(i64, Queue)> {
+    fn find(&self, algorithm: &str, device: i64) -> Option<(i64, &Queue)> {
         let id = *self.ids.get(algorithm)?.get(&device)?;
-        Some((id, *self.queues.get(&id)?))
+        Some((id, self.queues.get(&id)?))
     }
 
     /// Those devices whose queues must be looked up to know whether so many keys are there.
@@ -151,7 +171,7 @@ impl Queues {
         for (id, next) in &next {
             self.pass(*id, *next);
             if let Some(queue) = self.queues.get_mut(id) {
-                queue.uses = queue.uses.saturating_add(1);
+                queue.uses += 1;
             }
         }
         self.worn.extend(next.into_keys());
@@ -159,28 +179,45 @@ impl Queues {
     }
 
     pub(crate) fn has_key(&self, queue: i64, number: i64) -> bool {
-        self.keys.contains_key(&(queue, number))
+        let has = |queue: &Queue| queue.first <= number && number < queue.first + queue.keys.len() as i64;
+        self.queues.get(&queue).is_some_and(has)
     }
 
+    /// Forgets the key that it returns, and those before it.
     pub(crate) fn remove_key(&mut self, queue: i64, number: i64) -> Option<Key> {
-        self.keys.remove(&(queue, number))
+        let queue = self.queues.get_mut(&queue)?;
+        self.keys -= queue.forget(number);
+        if queue.first != number {
+            return None;
+        }
+        let key = queue.keys.pop_front()?;
+        queue.first += 1;
+        self.keys -= 1;
+        Some(key)
     }
 
     /// Remembers a key that is still to be given, of a queue that is known.
     pub(crate) fn insert_key(&mut self, queue: i64, number: i64, key: Key) {
-        if self.queues.get(&queue).is_some_and(|queue| number >= queue.next) {
-            self.keys.insert((queue, number), key);
+        let Some(queue) = self.queues.get_mut(&queue).filter(|queue| number >= queue.next) else { return };
+        if queue.keys.is_empty() {
+            queue.first = number;
+        }
+        if number == queue.first + queue.keys.len() as i64 {
+            queue.keys.push_back(key);
+            self.keys += 1;
         }
     }
 
-    /// What is worth reading ahead: keys of queues that were claimed of more than once.
+    /// What is worth reading ahead: keys of queues that were claimed of more than once, the more the more often.
     pub(crate) fn list_worn(&mut self) -> Vec<Range> {
         let mut ranges = Vec::new();
         for id in mem::take(&mut self.worn) {
             let Some(queue) = self.queues.get(&id).filter(|queue| queue.uses > 1) else { continue };
-            let missing = |number: &i64| !self.keys.contains_key(&(id, *number));
-            let Some(first) = (queue.next..queue.ends.min(queue.next + LOW)).find(missing) else { continue };
-            ranges.push(Range { queue: id, first, last: queue.ends.min(queue.next + AHEAD) - 1 });
+            let first = queue.after_keys();
+            let ahead = (AHEAD * queue.uses).min(MAX_AHEAD);
+            if first < queue.ends.min(queue.next + ahead / 2) {
+                ranges.push(Range { queue: id, first, last: queue.ends.min(queue.next + ahead) - 1 });
+            }
         }
         ranges.sort_unstable();
         ranges
