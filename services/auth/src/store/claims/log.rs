@@ -8,7 +8,6 @@ use std::{
 };
 
 use foldhash::HashMap;
-
 use matrixon_store::{Db, Ex, StoreError, exec, sqlx, timed};
 use sqlx::PgConnection;
 
@@ -18,10 +17,10 @@ use crate::store::key_counts;
 const READ_FOLDED: &str = "select seq from key_grant_log where name = 'folded'";
 
 /// The log from a place on, and which requests were given keys before.
-const READ_LOG: &str = "select seq, request, algorithm, case when seq > $2 then given end
+const READ_LOG: &str = "select seq, request, algorithm, case when seq > $1 then given end
      from key_grants where seq >= $1
      union all
-     select null, request, algorithm, null from key_grants where request = any($3)";
+     select null, request, algorithm, null from key_grants where request = any($2)";
 
 /// With the first keys, a row each: who claims of a device is not the last to.
 const LOAD_QUEUES: &str = "select q.device, q.id, q.next, q.ends, k.number, k.key_id, k.json
@@ -148,7 +147,7 @@ async fn read_log(
 ) -> Result<(HashSet<(String, String)>, bool), StoreError> {
     let requests: Vec<&str> = claims.iter().map(|claim| claim.request.as_str()).collect();
     let query = sqlx::query_as::<_, (Option<i64>, String, String, Option<String>)>(READ_LOG);
-    let query = query.bind(from.seq).bind(from.seq).bind(requests);
+    let query = query.bind(from.seq).bind(requests);
     let mut known = HashSet::new();
     let mut goes_on = false;
     for (seq, request, algorithm, given) in timed(READ_LOG, query.fetch_all(connection)).await? {
