@@ -114,11 +114,12 @@ pub async fn build(config: &Config, deps: Deps) -> Result<Service, BuildError> {
     metrics::init();
     let (verifier, shutdown) = (deps.verifier.clone(), deps.shutdown.clone());
     let auth = build_state(config, deps)?;
-    let (known_queues, db, stop) = (Arc::clone(&auth.known_queues), auth.db.clone(), shutdown.clone());
-    let work =
-        join3(tasks::run(auth.clone(), shutdown.clone()), Box::pin(mail::run(auth.clone(), shutdown)), async move {
-            known_queues.follow(&db, &stop).await
-        });
+    let (claims, stop) = (auth.clone(), shutdown.clone());
+    let work = join3(
+        tasks::run(auth.clone(), shutdown.clone()),
+        Box::pin(mail::run(auth.clone(), shutdown)),
+        Box::pin(async move { claims.known_queues.follow(&claims.db, &stop).await }),
+    );
     let tasks = tokio::spawn(async move {
         work.await;
     });

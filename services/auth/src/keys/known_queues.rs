@@ -67,9 +67,7 @@ impl KnownQueues {
             let last = shutdown.stopped();
             match log::fold(db).await {
                 // what stands in the log is counted, and folded another time
-                Err(StoreError::Retry(reason)) => {
-                    tracing::debug!(reason, "queues of one-time keys stay where they are")
-                }
+                Err(StoreError::Retry(reason)) => tracing::debug!(reason, "one-time keys are not folded"),
                 Err(error) => tracing::warn!(%error, "queues of one-time keys could not be moved"),
                 Ok(()) => {}
             }
