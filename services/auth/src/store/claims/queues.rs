@@ -7,9 +7,9 @@ use std::{
 
 use foldhash::{HashMap, HashSet};
 
-/// Queues and keys that are remembered; beyond them everything is forgotten.
+/// Queues, and bytes of keys, that are remembered; beyond them everything is forgotten.
 const MAX_QUEUES: usize = 200_000;
-const MAX_KEYS: usize = 200_000;
+const MAX_BYTES: usize = 64 << 20;
 
 /// How many keys are read ahead for each claim that there was of a queue, and at most.
 const AHEAD: i64 = 4;
@@ -26,6 +26,12 @@ pub(crate) struct Place {
 pub(crate) struct Key {
     pub key_id: String,
     pub json: String,
+}
+
+impl Key {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.key_id.len() + self.json.len()
+    }
 }
 
 /// Keys `first` to `last` of a queue.
@@ -51,12 +57,11 @@ struct Queue {
 }
 
 impl Queue {
-    /// How many keys of before `number` were forgotten.
+    /// How many bytes of keys of before `number` were forgotten.
     fn forget(&mut self, number: i64) -> usize {
         let before = usize::try_from(number - self.first).unwrap_or_default().min(self.keys.len());
-        self.keys.drain(..before);
         self.first += before as i64;
-        before
+        self.keys.drain(..before).map(|key| key.bytes()).sum()
     }
 
     /// The number of the first key that is not at hand.
@@ -81,8 +86,8 @@ pub(crate) struct Queues {
     queues: HashMap<i64, Queue>,
     /// By algorithm and device.
     ids: HashMap<String, HashMap<i64, i64>>,
-    /// How many are remembered.
-    keys: usize,
+    /// Of the keys of all.
+    bytes: usize,
     pending: Pending,
     /// What was claimed of since the last refill.
     worn: HashSet<i64>,
@@ -97,7 +102,7 @@ impl Queues {
     /// To be called before anything is taken. Forgets everything when it is too much, and when the last transaction ended
     /// without [`Self::commit`].
     pub(crate) fn begin(&mut self) {
-        if self.pending.place.is_some() || self.queues.len() > MAX_QUEUES || self.keys > MAX_KEYS {
+        if self.pending.place.is_some() || self.queues.len() > MAX_QUEUES || self.bytes > MAX_BYTES {
             *self = Self::default();
         }
         self.pending = Pending::default();
@@ -116,7 +121,7 @@ impl Queues {
     fn pass(&mut self, id: i64, next: i64) {
         let queue = self.queues.entry(id).or_default();
         queue.next = queue.next.max(next);
-        self.keys -= queue.forget(next);
+        self.bytes -= queue.forget(next);
     }
 
     /// A queue as its row is.
@@ -186,13 +191,13 @@ impl Queues {
     /// Forgets the key that it returns, and those before it.
     pub(crate) fn remove_key(&mut self, queue: i64, number: i64) -> Option<Key> {
         let queue = self.queues.get_mut(&queue)?;
-        self.keys -= queue.forget(number);
+        self.bytes -= queue.forget(number);
         if queue.first != number {
             return None;
         }
         let key = queue.keys.pop_front()?;
         queue.first += 1;
-        self.keys -= 1;
+        self.bytes -= key.bytes();
         Some(key)
     }
 
@@ -203,8 +208,8 @@ impl Queues {
             queue.first = number;
         }
         if number == queue.first + queue.keys.len() as i64 {
+            self.bytes += key.bytes();
             queue.keys.push_back(key);
-            self.keys += 1;
         }
     }
 
